@@ -1,0 +1,5 @@
+"""Data that ships with robo_adv (model parts, zoo bundles): import as `robo_adv.assets`."""
+
+from pathlib import Path
+
+ZOO = Path(__file__).parent / "zoo"

@@ -1,0 +1,484 @@
+"""Game: N copies of one MuJoCo scene with named players, stepped together.
+
+`Game.step` runs in this order:
+
+1. actions are checked, clipped and written to `ctrl` (a non-finite action forfeits the episode);
+2. the substeps run on the batch's threads, contact sensors recorded at each of them;
+3. simulations that diverged go back to their last valid state; counters advance;
+4. the verdict: who won, or a draw;
+5. reward terms and cost terms, both named, costs in physical units and never part of rewards;
+6. episodes that are over report their final observation and restart (same-step autoreset);
+7. observations.
+
+A game file writes `build`, `players`, `design_space`, `start`, `layout`, `observe`, `reward_terms`,
+`cost_terms` and `verdict`. Episode j is determined by (game, options, level_j, seed_j, policies)
+alone: the same in a batch of 1 or 256, at any thread count, in any order.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, Protocol
+
+import gymnasium
+import mujoco
+import numpy as np
+import numpy.typing as npt
+from mujoco.batch import Batch, SimulationError
+
+from robo_adv import seeding
+from robo_adv.envs.layout import Layout
+from robo_adv.errors import RoboAdvError, unknown
+from robo_adv.levels import DesignSpace, Level
+from robo_adv.registry import Registry
+from robo_adv.rendering import BatchRenderer
+
+Array = npt.NDArray[np.float64]
+Observation = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Terms = dict[str, Array]
+
+ONGOING = -2  # winner of an episode that is not decided
+DRAW = -1  # winner of a drawn episode; a player's index otherwise
+
+GAMES: Registry[type[Game]]
+_LOG = logging.getLogger(__name__)
+
+
+class Scenarios(Protocol):
+    """Where autoreset takes the next episodes from."""
+
+    def __call__(self, ids: Ints) -> tuple[seeding.Seeds, Sequence[Level] | None]:
+        """Seeds (n,) and levels (n, or None for nominal) for the simulations `ids` (n,)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A cost term: its unit, what it is, and how an episode sums it up."""
+
+    unit: str
+    meaning: str
+    aggregate: Literal["max", "sum"] = "max"
+
+
+@dataclass(frozen=True)
+class Final:
+    """The episodes that ended in a step; arrays have one row per ended episode (n,).
+
+    Attributes:
+        ids: the simulations they ran in.
+        obs: last observation per player (n, d); the last valid one if the episode diverged.
+        seeds, levels: the scenarios.
+        winner: player index, DRAW, or ONGOING when truncated.
+        length: control steps. returns, costs: per player, costs summed up as `Cost.aggregate` says.
+    """
+
+    ids: Ints
+    obs: dict[str, Observation]
+    seeds: seeding.Seeds
+    levels: list[Level]
+    winner: Ints
+    diverged: Bools
+    forfeit: Bools
+    length: Ints
+    returns: dict[str, Array]
+    costs: dict[str, Terms]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one `Game.step` gives; arrays have one row per simulation (N,).
+
+    Attributes:
+        obs: per player (N, d), fresh arrays, after autoreset.
+        rewards: per player, the sum of `reward_terms` (already weighted).
+        costs: per player, named, in the units of `Game.costs`.
+        final: the episodes that ended, or None.
+    """
+
+    obs: dict[str, Observation]
+    rewards: dict[str, Array]
+    reward_terms: dict[str, Terms]
+    costs: dict[str, Terms]
+    terminated: Bools
+    truncated: Bools
+    winner: Ints
+    final: Final | None
+
+
+@dataclass(frozen=True)
+class GameOptions:
+    """Base of a game's options: a frozen dataclass of JSON values."""
+
+
+def check_options(cls: type[GameOptions], options: Mapping[str, Any]) -> GameOptions:
+    """An instance of the options class; an unknown option is an error that lists the known ones."""
+    known = [field.name for field in fields(cls)]
+    for name in options:
+        if name not in known:
+            raise unknown("option", name, known)
+    return cls(**options)
+
+
+class Game(ABC):
+    """Base of all games.
+
+    Args:
+        num_envs: N, number of simulations.
+        threads: physics threads; 0 takes every CPU.
+        reward: per player, the name of a preset of `reward_weights` or a dict of weights.
+        options: the game's own options, see its Options class.
+    """
+
+    id: ClassVar[str]
+    players: ClassVar[tuple[str, ...]]
+    Options: ClassVar[type[GameOptions]] = GameOptions
+    reward_weights: ClassVar[dict[str, dict[str, dict[str, float]]]]
+    costs: ClassVar[dict[str, Cost]]
+    design_space: DesignSpace
+    camera: str = ""
+    substeps: int
+    start_numbers: int  # how many uniform numbers `start` uses
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        threads: int = 0,
+        reward: Mapping[str, str | Mapping[str, float]] | None = None,
+        options: GameOptions | None = None,
+        **option_values: Any,
+    ) -> None:
+        if num_envs < 1:
+            raise RoboAdvError(f"num_envs must be at least 1, got {num_envs}")
+        self.options = options or check_options(self.Options, option_values)
+        self.num_envs = num_envs
+        self.weights = {p: self._weights(p, (reward or {}).get(p, "dense")) for p in self.players}
+        mujoco.set_mju_user_warning(_LOG.debug)  # keeps MUJOCO_LOG.TXT out of the user's folder
+        self.model = self.build().compile()
+        self.batch = Batch(self.model, num_envs, threads)
+        self.qpos: Array = self.batch.bind("qpos")
+        self.qvel: Array = self.batch.bind("qvel")
+        self.ctrl: Array = self.batch.bind("ctrl")
+        self.sensors = np.zeros((num_envs, self.substeps, self.model.nsensordata))
+        self.layouts = {p: self.layout(p) for p in self.players}
+        self.scenarios: Scenarios = self._next_scenarios
+        self.params: Terms = {
+            p.name: np.full(num_envs, p.nominal)
+            for p in self.design_space
+            if not isinstance(p.nominal, str)
+        }
+        self.levels = [self.design_space.nominal] * num_envs
+        self.seeds = np.zeros(num_envs, dtype=np.uint64)
+        self.length = np.zeros(num_envs, dtype=np.int64)
+        self.qpos_before = self.qpos.copy()  # (N, nq) before the last control step
+        self.qvel_before = self.qvel.copy()
+        self.winner = np.full(num_envs, ONGOING, dtype=np.int64)
+        self._renderer: BatchRenderer | None = None
+        self._returns = {p: np.zeros(num_envs) for p in self.players}
+        self._episode_costs = {
+            p: {name: np.zeros(num_envs) for name in self.costs} for p in self.players
+        }
+
+    # What a game file writes.
+
+    @abstractmethod
+    def build(self) -> mujoco.MjSpec:
+        """The scene."""
+
+    @abstractmethod
+    def layout(self, player: str) -> Layout:
+        """The named slices of the player's observation."""
+
+    @abstractmethod
+    def action_size(self, player: str) -> int:
+        """Number of actions of the player, each in [-1, 1]."""
+
+    @abstractmethod
+    def start(self, ids: Ints, u: Array) -> tuple[Array, Array]:
+        """Initial (qpos, qvel) (n, nq), (n, nv): a pure function of u (n, start_numbers) in [0, 1)
+        and of the levels, whose values are `self.params[name][ids]`."""
+
+    @abstractmethod
+    def observe(self, player: str, ids: Ints | slice) -> Observation:
+        """Observations (n, d) of simulations `ids`, in a fresh array."""
+
+    @abstractmethod
+    def reward_terms(self, player: str) -> Terms:
+        """Unweighted reward terms (N,), the names of `reward_weights`."""
+
+    @abstractmethod
+    def cost_terms(self, player: str) -> Terms:
+        """Costs (N,) of the last step, the names and units of `costs`."""
+
+    @abstractmethod
+    def verdict(self) -> Ints:
+        """Winner per simulation (N,): a player's index, DRAW or ONGOING."""
+
+    def truncation(self) -> Bools:
+        """Episodes cut by a limit foreign to the rules (N,); a game's own clock gives a verdict."""
+        return np.zeros(self.num_envs, dtype=bool)
+
+    def apply(self, player: str, action: Array) -> None:
+        """Write a checked action (N, a) in [-1, 1] into `ctrl`."""
+        self.ctrl[:, self.ctrl_slice(player)] = action
+
+    def ctrl_slice(self, player: str) -> slice:
+        """Which actuators belong to the player."""
+        return slice(0, self.model.nu)
+
+    def apply_levels(self, ids: Ints) -> None:
+        """Write `self.params` of simulations `ids` into the model fields (`batch.expand`)."""
+
+    # What the base does with it.
+
+    def reset(
+        self,
+        seeds: npt.ArrayLike,
+        ids: npt.ArrayLike | None = None,
+        levels: Sequence[Level] | None = None,
+    ) -> dict[str, Observation]:
+        """Start the scenarios (seed_j, level_j) in simulations `ids` (all by default).
+
+        Returns:
+            observations (N, d) per player, of all simulations.
+        """
+        rows = np.arange(self.num_envs) if ids is None else np.asarray(ids, dtype=np.int64)
+        self._start(rows, seeding.as_seeds(seeds), levels)
+        return self._observe_all()
+
+    def step(self, actions: Mapping[str, npt.ArrayLike]) -> Step:
+        """Advance one control step with actions (N, a) per player; see the module's docstring."""
+        forfeit = self._apply_actions(actions)
+        diverged = self._advance()
+        self.length += 1
+        winner = self._judge(forfeit, diverged)
+        terminated = winner != ONGOING
+        truncated = (self.truncation() | diverged) & ~terminated
+        self.winner = winner
+        terms = {p: self._weighted_terms(p, diverged) for p in self.players}
+        rewards = {p: sum(terms[p].values(), np.zeros(self.num_envs)) for p in self.players}
+        costs = {p: self._costs(p, diverged) for p in self.players}
+        for p in self.players:
+            self._returns[p] += rewards[p]
+        final = self._finish(np.flatnonzero(terminated | truncated), winner, diverged, forfeit)
+        obs = self._observe_all()
+        return Step(obs, rewards, terms, costs, terminated, truncated, winner, final)
+
+    def snapshot(self) -> dict[str, npt.NDArray[Any]]:
+        """Copies of everything but the levels that `restore` needs to go on bit by bit."""
+        out: dict[str, npt.NDArray[Any]] = {
+            "state": self.batch.state.copy(),
+            "seeds": self.seeds.copy(),
+            "length": self.length.copy(),
+        }
+        for p in self.players:
+            out[f"returns.{p}"] = self._returns[p].copy()
+            for name, total in self._episode_costs[p].items():
+                out[f"costs.{p}.{name}"] = total.copy()
+        return out
+
+    def restore(
+        self, snapshot: Mapping[str, npt.NDArray[Any]], levels: Sequence[Level]
+    ) -> None:  # fmt: skip
+        """Continue from a snapshot of a game of the same size and options.
+
+        Raises:
+            RoboAdvError: the snapshot has another number of simulations or another state size.
+        """
+        if snapshot["state"].shape != self.batch.state.shape:
+            raise RoboAdvError(
+                f"the snapshot holds states of shape {snapshot['state'].shape}, this game has "
+                f"{self.batch.state.shape}; use the same options and num_envs"
+            )
+        self._set_levels(np.arange(self.num_envs), levels)
+        self.batch.state[:] = snapshot["state"]
+        self.seeds[:] = snapshot["seeds"].view(np.uint64)
+        self.length[:] = snapshot["length"]
+        for p in self.players:
+            self._returns[p][:] = snapshot[f"returns.{p}"]
+            for name, total in self._episode_costs[p].items():
+                total[:] = snapshot[f"costs.{p}.{name}"]
+
+    def level(self, ids: Ints, name: str) -> Array:
+        """The value (n,) of a numeric level parameter in simulations `ids`."""
+        return self.params[name][ids]
+
+    @property
+    def control_dt(self) -> float:
+        """Time between control steps [s]."""
+        return float(self.model.opt.timestep * self.substeps)
+
+    def observation_space(self, player: str) -> gymnasium.spaces.Box:
+        """Box (d,) without bounds; `layouts[player]` names its slices."""
+        return gymnasium.spaces.Box(-np.inf, np.inf, (self.layouts[player].size,), np.float32)
+
+    def action_space(self, player: str) -> gymnasium.spaces.Box:
+        """Box (a,) in [-1, 1]."""
+        return gymnasium.spaces.Box(-1.0, 1.0, (self.action_size(player),), np.float32)
+
+    def render(
+        self, i: int = 0, width: int = 640, height: int = 480, camera: str | None = None,
+        shadows: bool = False,
+    ) -> npt.NDArray[np.uint8]:  # fmt: skip
+        """A picture (height, width, 3) of simulation i, drawn with that simulation's level.
+
+        Raises:
+            DependencyError: no OpenGL backend works here (`robo-adv doctor` says why).
+        """
+        if self._renderer is None:
+            self._renderer = BatchRenderer(self.batch)
+        return self._renderer.draw(i, width, height, camera or self.camera, shadows)
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _weights(self, player: str, chosen: str | Mapping[str, float]) -> dict[str, float]:
+        presets = {name: preset[player] for name, preset in self.reward_weights.items()}
+        if isinstance(chosen, str):
+            if chosen not in presets:
+                raise unknown("reward preset", chosen, presets)
+            return presets[chosen]
+        known = set().union(*(preset.keys() for preset in presets.values()))
+        for name in chosen:
+            if name not in known:
+                raise unknown(f"reward term of {player!r}", name, known)
+        return dict(chosen)
+
+    def _observe_all(self) -> dict[str, Observation]:
+        return {p: self.observe(p, slice(None)) for p in self.players}
+
+    def _apply_actions(self, actions: Mapping[str, npt.ArrayLike]) -> Ints:
+        """Writes `ctrl`; returns who forfeits (N,): the index of the first player whose action is
+        not finite, or -1."""
+        forfeit = np.full(self.num_envs, -1, dtype=np.int64)
+        for index, player in reversed(list(enumerate(self.players))):
+            action = np.asarray(actions[player], dtype=np.float64)
+            expected = (self.num_envs, self.action_size(player))
+            if action.shape != expected:
+                raise RoboAdvError(
+                    f"action of {player!r} has shape {action.shape}, expected {expected}"
+                )
+            bad = ~np.isfinite(action).all(axis=1)
+            if bad.any():
+                forfeit[bad] = index
+                action = np.where(bad[:, None], 0.0, action)
+            self.apply(player, np.clip(action, -1.0, 1.0))
+        return forfeit
+
+    def _advance(self) -> Bools:
+        """Runs the substeps; returns which simulations diverged (N,), put back to before."""
+        self.qpos_before[:] = self.qpos
+        self.qvel_before[:] = self.qvel
+        try:
+            self.batch.rollout(
+                self.substeps, record=("sensordata",), out={"sensordata": self.sensors}
+            )
+            diverged = np.zeros(self.num_envs, dtype=bool)
+        except SimulationError as error:
+            diverged = np.isin(np.arange(self.num_envs), error.ids)
+        if self.batch.warning.any():
+            diverged |= self.batch.warning.any(axis=1)
+            self.batch.warning[:] = 0
+        if diverged.any():
+            self.qpos[diverged] = self.qpos_before[diverged]
+            self.qvel[diverged] = self.qvel_before[diverged]
+            self.sensors[diverged] = 0.0
+        return diverged
+
+    def _judge(self, forfeit: Ints, diverged: Bools) -> Ints:
+        winner = self.verdict()
+        if (forfeit >= 0).any():
+            others = 1 - forfeit if len(self.players) == 2 else np.full_like(forfeit, DRAW)
+            winner = np.where(forfeit >= 0, others, winner)
+        return np.where(diverged & (forfeit < 0), ONGOING, winner)
+
+    def _weighted_terms(self, player: str, diverged: Bools) -> Terms:
+        terms = self.reward_terms(player)
+        keep = None if not diverged.any() else ~diverged
+        return {
+            name: weight * (terms[name] if keep is None else terms[name] * keep)
+            for name, weight in self.weights[player].items()
+        }
+
+    def _costs(self, player: str, diverged: Bools) -> Terms:
+        costs = self.cost_terms(player)
+        for name, value in costs.items():
+            if diverged.any():
+                value[diverged] = 0.0
+            total = self._episode_costs[player][name]
+            (np.maximum if self.costs[name].aggregate == "max" else np.add)(total, value, out=total)
+        return costs
+
+    def _finish(self, ids: Ints, winner: Ints, diverged: Bools, forfeit: Ints) -> Final | None:
+        if not len(ids):
+            return None
+        final = Final(
+            ids=ids,
+            obs={p: self.observe(p, ids) for p in self.players},
+            seeds=self.seeds[ids],
+            levels=[self.levels[i] for i in ids],
+            winner=winner[ids],
+            diverged=diverged[ids],
+            forfeit=forfeit[ids] >= 0,
+            length=self.length[ids],
+            returns={p: self._returns[p][ids] for p in self.players},
+            costs={
+                p: {name: value[ids] for name, value in self._episode_costs[p].items()}
+                for p in self.players
+            },
+        )
+        seeds, levels = self.scenarios(ids)
+        self._start(ids, seeds, levels)
+        return final
+
+    def _start(self, ids: Ints, seeds: seeding.Seeds, levels: Sequence[Level] | None) -> None:
+        if len(seeds) != len(ids):
+            raise RoboAdvError(f"expected {len(ids)} scenario seeds, got {len(seeds)}")
+        self._set_levels(ids, levels)
+        self.batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        u = seeding.uniform(seeds, seeding.START, self.start_numbers)
+        self.qpos[ids], self.qvel[ids] = self.start(ids, u)
+        self.seeds[ids] = seeds
+        self.length[ids] = 0
+        for player in self.players:
+            self._returns[player][ids] = 0.0
+            for total in self._episode_costs[player].values():
+                total[ids] = 0.0
+
+    def _set_levels(self, ids: Ints, levels: Sequence[Level] | None) -> None:
+        nominal = self.design_space.nominal
+        wanted = [nominal] * len(ids) if levels is None else list(levels)
+        if len(wanted) != len(ids):
+            raise RoboAdvError(f"expected {len(ids)} levels, got {len(wanted)}")
+        changed = [(i, new) for i, new in zip(ids, wanted, strict=True) if self.levels[i] != new]
+        if not changed:
+            return
+        for i, level in changed:
+            self.levels[i] = level
+            for name, column in self.params.items():
+                column[i] = level[name]
+        self.apply_levels(np.array([i for i, _ in changed], dtype=np.int64))
+
+    def _next_scenarios(self, ids: Ints) -> tuple[seeding.Seeds, None]:
+        """By default an episode's successor has the seed derived from its own; nominal level."""
+        return seeding.derive(self.seeds[ids], seeding.NEXT), None
+
+
+GAMES = Registry("game", "robo_adv.envs")
+
+
+def make_game(game: str, num_envs: int = 1, **kwargs: Any) -> Game:
+    """The registered game of that id (`"KickAndDefend-v0"`, with or without `robo_adv/`).
+
+    Raises:
+        UnknownNameError: no such game or option; RoboAdvError: an option out of range.
+    """
+    return GAMES[game.removeprefix("robo_adv/")](num_envs, **kwargs)

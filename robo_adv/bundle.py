@@ -1,0 +1,215 @@
+"""Bundles: a policy on disk as `policy.json` and `policy.safetensors`; loading never runs code.
+
+The loader checks sizes, hash, names, shapes, dtypes and finiteness against a local table of
+architectures before it builds anything. There is no pickle, no import path and no EnvSpec in a
+bundle (`PPO.load` and `gymnasium.make(EnvSpec.from_json(...))` both run what a file says).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from robo_adv.errors import BundleError
+from robo_adv.runs import plain, versions, write_folder
+from robo_adv.training.network import NetworkPolicy, build_network
+
+CARD, WEIGHTS = "policy.json", "policy.safetensors"
+MAX_CARD = 256 * 1024  # [bytes]
+MAX_WEIGHTS = 64 * 1024 * 1024  # [bytes]
+JsonValue = Any
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Architecture(_Strict):
+    """What the local builder needs; enums and sizes only."""
+
+    kind: Literal["mlp"] = "mlp"
+    net_arch: tuple[int, ...] = Field(max_length=8)
+    activation: Literal["tanh", "relu"]
+    observation_size: int = Field(ge=1, le=100_000)
+    action_size: int = Field(ge=1, le=10_000)
+
+    def model_post_init(self, context: Any) -> None:
+        if not all(1 <= width <= 4096 for width in self.net_arch):
+            raise ValueError("layer widths must lie in 1..4096")
+
+
+class Card(_Strict):
+    """policy.json.
+
+    Attributes:
+        game, options, player: where it plays. layout: [name, size, unit] of its observation.
+        architecture: how to build it. sha256: of policy.safetensors.
+        provenance: how it was made (command, seed, steps, versions).
+        metrics: what was measured, with intervals.
+    """
+
+    format: Literal["robo_adv.policy/1"] = "robo_adv.policy/1"
+    game: str = Field(max_length=100)
+    options: dict[str, bool | int | float | str | None]
+    player: str = Field(max_length=100)
+    layout: list[tuple[str, int, str]]
+    architecture: Architecture
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    provenance: dict[str, JsonValue] = Field(default_factory=dict)
+    metrics: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle."""
+
+    card: Card
+    policy: NetworkPolicy
+    folder: Path
+
+
+def save_bundle(
+    folder: Path,
+    policy: NetworkPolicy,
+    *,
+    game: str,
+    options: Mapping[str, Any],
+    player: str,
+    layout: list[list[str | int]],
+    net_arch: tuple[int, ...],
+    activation: str,
+    provenance: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a bundle, replacing the folder in one step.
+
+    Raises:
+        RoboAdvError: the folder cannot be written.
+    """
+    tensors = {name: value.contiguous() for name, value in policy.network.state_dict().items()}
+
+    def write(target: Path) -> None:
+        save_file(tensors, target / WEIGHTS)
+        card = Card.model_validate(
+            {
+                "game": game,
+                "options": plain(options),
+                "player": player,
+                "layout": layout,
+                "architecture": {
+                    "net_arch": net_arch,
+                    "activation": activation,
+                    "observation_size": policy.observation_size,
+                    "action_size": policy.action_size,
+                },
+                "sha256": hashlib.sha256((target / WEIGHTS).read_bytes()).hexdigest(),
+                "provenance": {**plain(provenance), "versions": versions()},
+                "metrics": plain(metrics or {}),
+            }
+        )
+        (target / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    write_folder(folder, write)
+
+
+def read_card(folder: Path) -> Card:
+    """The card of a bundle, checked against the schema.
+
+    Raises:
+        BundleError: missing, too large, not JSON, or not a card.
+    """
+    path = folder / CARD
+    if folder.is_file():
+        hint = ""
+        if folder.suffix == ".zip":
+            hint = (
+                "; a stable-baselines3 zip can run code when opened: import it with "
+                "`robo-adv zoo import FILE --trust`"
+            )
+        raise BundleError(f"{folder} is a file, expected a bundle folder with {CARD}{hint}")
+    if not path.is_file():
+        raise BundleError(f"{folder} is not a bundle: no {CARD} in it")
+    if path.stat().st_size > MAX_CARD:
+        raise BundleError(f"{path} has {path.stat().st_size} bytes, at most {MAX_CARD} expected")
+    try:
+        return Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} is not JSON: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{path} is not a policy card: {where}: {first['msg']}") from error
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """A bundle, after all checks.
+
+    Raises:
+        BundleError: whatever is wrong with it, in one sentence.
+    """
+    card = read_card(folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise BundleError(f"{folder} is not a bundle: no {WEIGHTS} in it")
+    if path.stat().st_size > MAX_WEIGHTS:
+        raise BundleError(f"{path} has {path.stat().st_size} bytes, at most {MAX_WEIGHTS} expected")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != card.sha256:
+        raise BundleError(
+            f"{path} does not match its card (sha256 {found[:12]}..., card says "
+            f"{card.sha256[:12]}...): it was edited or cut short"
+        )
+    size = sum(size for _, size, _ in card.layout)
+    if size != card.architecture.observation_size:
+        raise BundleError(
+            f"{folder / CARD}: layout has {size} numbers, "
+            f"observation_size is {card.architecture.observation_size}"
+        )
+    return Bundle(card, NetworkPolicy(_load_network(path, card.architecture)), folder)
+
+
+def _load_network(path: Path, architecture: Architecture) -> Any:
+    network = build_network(
+        architecture.observation_size,
+        architecture.action_size,
+        architecture.net_arch,
+        architecture.activation,
+    )
+    expected = network.state_dict()
+    tensors: dict[str, torch.Tensor] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            if names != set(expected):
+                odd = sorted(names ^ set(expected))
+                raise BundleError(f"{path} has other tensors than its architecture: {odd[:4]}")
+            for name in names:
+                shape = tuple(file.get_slice(name).get_shape())
+                if shape != tuple(expected[name].shape):
+                    raise BundleError(
+                        f"{path}: tensor {name!r} has shape {shape}, "
+                        f"expected {tuple(expected[name].shape)}"
+                    )
+                tensors[name] = file.get_tensor(name)
+    except SafetensorError as error:
+        raise BundleError(f"{path} is not a safetensors file: {error}") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype != expected[name].dtype:
+            raise BundleError(
+                f"{path}: tensor {name!r} is {tensor.dtype}, expected {expected[name].dtype}"
+            )
+        if not torch.isfinite(tensor).all():
+            raise BundleError(f"{path}: tensor {name!r} holds NaN or infinity")
+    if (tensors["features_extractor.var"] < 0).any():
+        raise BundleError(f"{path}: a variance is negative")
+    network.load_state_dict(tensors, strict=True)
+    return network

@@ -1,0 +1,179 @@
+"""Policies: anything with stable-baselines3's `predict`, driven over many episodes at once.
+
+A policy that needs something per episode (its own random numbers, a frozen observation) also has
+`start(seeds, observation) -> state`. Its state is a tuple of arrays with one row per episode, so it
+is a pure function and an episode does not depend on its neighbours in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from robo_adv import seeding
+from robo_adv.errors import RoboAdvError
+
+Array = npt.NDArray[Any]
+State = tuple[Array, ...] | None
+ROWS = 32  # network calls are padded to a multiple of this many rows
+
+
+class Policy(Protocol):
+    """stable-baselines3's prediction protocol on batches."""
+
+    def predict(
+        self,
+        observation: Array,
+        state: State = None,
+        episode_start: Array | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Array, State]:
+        """Actions (N, a) for observations (N, d), and the next state."""
+
+
+@runtime_checkable
+class EpisodicPolicy(Policy, Protocol):
+    """A policy with per-episode state that starts from the scenario seeds."""
+
+    def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
+        """State of n fresh episodes from seeds (n,) and first observations (n, d)."""
+
+
+def padded_rows(x: Array, rows: int) -> Array:
+    """`x` (n, ...) with copies of its last row appended up to `rows` rows."""
+    if len(x) == rows:
+        return x
+    return np.concatenate([x, np.repeat(x[-1:], rows - len(x), axis=0)])
+
+
+def predict_padded(
+    policy: Policy, observation: Array, state: State, starts: Array, deterministic: bool
+) -> tuple[Array, State]:
+    """`policy.predict` on a multiple of 32 rows: the last bits of a matrix product depend on the
+    width of narrow batches, and an episode must not depend on how many others run beside it."""
+    n = len(observation)
+    rows = -(-n // ROWS) * ROWS
+    if rows == n:
+        return policy.predict(observation, state, starts, deterministic)
+    if isinstance(policy, EpisodicPolicy) and state is not None:
+        state = tuple(padded_rows(part, rows) for part in state)
+    action, state = policy.predict(
+        padded_rows(observation, rows), state, padded_rows(starts, rows), deterministic
+    )
+    if isinstance(policy, EpisodicPolicy) and state is not None:
+        state = tuple(part[:n] for part in state)
+    return action[:n], state
+
+
+class Driver:
+    """Runs one policy over N parallel episodes and threads its state.
+
+    Args:
+        policy: the policy; one without `start` may keep any state of its own (recurrent ones do).
+        num_envs: N.
+        deterministic: whether stochastic policies act by their mode.
+    """
+
+    def __init__(self, policy: Policy, num_envs: int, deterministic: bool = True) -> None:
+        self.policy = policy
+        self.num_envs = num_envs
+        self.deterministic = deterministic
+        self.state: State = None
+        self.starts = np.ones(num_envs, dtype=bool)
+
+    def begin(self, ids: Array, seeds: seeding.Seeds, observation: Array) -> None:
+        """Episodes with `seeds` (n,) begin in rows `ids` (n,); `observation` (N, d) is current."""
+        self.starts[ids] = True
+        if not isinstance(self.policy, EpisodicPolicy):
+            return
+        fresh = self.policy.start(seeds, observation[ids])
+        if self.state is None:
+            self.state = tuple(
+                np.zeros((self.num_envs, *part.shape[1:]), part.dtype) for part in fresh
+            )
+        for whole, part in zip(self.state, fresh, strict=True):
+            whole[ids] = part
+
+    def act(self, observation: Array) -> Array:
+        """Actions (N, a) for observations (N, d).
+
+        Raises:
+            RoboAdvError: the policy returned another shape.
+        """
+        action, state = predict_padded(
+            self.policy, observation, self.state, self.starts, self.deterministic
+        )
+        if isinstance(self.policy, EpisodicPolicy) and state is not None:
+            self.state = tuple(np.array(part) for part in state)
+        else:
+            self.state = state
+        self.starts[:] = False
+        action = np.asarray(action, dtype=np.float64)
+        if action.ndim != 2 or len(action) != self.num_envs:
+            raise RoboAdvError(
+                f"{type(self.policy).__name__}.predict returned actions of shape {action.shape}, "
+                f"expected ({self.num_envs}, number of actions)"
+            )
+        return action
+
+
+class Pool:
+    """Several policies of one player; each episode draws its member from the scenario seed.
+
+    Args:
+        members: the policies. weights: their probabilities, uniform by default (normalised here).
+    """
+
+    def __init__(self, members: Sequence[Policy], weights: Sequence[float] | None = None) -> None:
+        if not members:
+            raise RoboAdvError("a pool needs at least one policy")
+        self.members = list(members)
+        chances = np.ones(len(members)) if weights is None else np.asarray(weights, dtype=float)
+        if chances.shape != (len(members),) or (chances < 0).any() or chances.sum() <= 0:
+            raise RoboAdvError(
+                f"a pool of {len(members)} needs as many weights >= 0, got {weights}"
+            )
+        self.cumulative = np.cumsum(chances) / chances.sum()
+
+    def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
+        u = seeding.uniform(seeds, seeding.MEMBER, 1)[:, 0]
+        member = np.searchsorted(self.cumulative, u, side="right").astype(np.int64)
+        parts: list[Array] = [np.minimum(member, len(self.members) - 1)]
+        for policy in self.members:
+            if isinstance(policy, EpisodicPolicy):
+                parts.extend(policy.start(seeds, observation))
+        return tuple(parts)
+
+    def predict(
+        self,
+        observation: Array,
+        state: State = None,
+        episode_start: Array | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Array, State]:
+        if state is None:
+            raise RoboAdvError("a pool needs `start` before `predict` (use Driver)")
+        starts = np.zeros(len(observation), bool) if episode_start is None else episode_start
+        assigned, inner, actions = state[0], list(state[1:]), None
+        for index, policy in enumerate(self.members):
+            rows = np.flatnonzero(assigned == index)
+            width = len(policy.start(np.zeros(1, np.uint64), observation[:1])) if isinstance(
+                policy, EpisodicPolicy
+            ) else 0  # fmt: skip
+            mine, inner = inner[:width], inner[width:]
+            if not len(rows):
+                continue
+            mine_rows = tuple(part[rows] for part in mine) if width else None
+            action, after = predict_padded(
+                policy, observation[rows], mine_rows, starts[rows], deterministic
+            )
+            for whole, part in zip(mine, after or (), strict=False):
+                whole[rows] = part
+            if actions is None:
+                actions = np.zeros((len(observation), action.shape[1]))
+            actions[rows] = action
+        assert actions is not None  # every row has a member
+        return actions, state

@@ -1,0 +1,266 @@
+"""Learner: stable-baselines3's PPO on a vector environment, one iteration at a time, with exact resume.
+
+An iteration is one rollout and one update. Between iterations the observation statistics are
+updated (so that probability ratios start at one), metrics are drained and checkpoints are taken;
+that keeps every hook out of stable-baselines3's loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+
+from robo_adv.errors import RoboAdvError
+from robo_adv.training.network import (
+    ACTIVATIONS,
+    NetworkPolicy,
+    NormalisedObservation,
+    policy_kwargs,
+)
+from robo_adv.training.vec_env import ResumableEnv, VectorToVecEnv
+
+Array = npt.NDArray[Any]
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """PPO (Schulman et al. 2017) as stable-baselines3 names it, scaled to minutes on two cores.
+
+    num_envs x n_steps = 16384 samples per update is Gleave et al.'s batch; they used 4 minibatches,
+    4 epochs and 3e-4, which suits their 20M steps and is slow for a tenth of that.
+    """
+
+    num_envs: int = 256
+    n_steps: int = 64
+    batch_size: int = 4096
+    n_epochs: int = 6
+    learning_rate: float = 1e-3
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    clip_range: float = 0.2
+    ent_coef: float = 0.0
+    vf_coef: float = 0.5
+    max_grad_norm: float = 0.5
+    net_arch: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    log_std_init: float = -0.5
+
+    def __post_init__(self) -> None:
+        for name in ("num_envs", "n_steps", "batch_size", "n_epochs"):
+            if getattr(self, name) < 1:
+                raise RoboAdvError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.num_envs * self.n_steps < self.batch_size:
+            raise RoboAdvError(
+                f"batch_size {self.batch_size} exceeds num_envs * n_steps = "
+                f"{self.num_envs * self.n_steps}"
+            )
+        if self.activation not in ACTIVATIONS:
+            raise RoboAdvError(f"activation {self.activation!r} is not one of {[*ACTIVATIONS]}")
+
+    @property
+    def rollout(self) -> int:
+        """Environment steps per iteration."""
+        return self.num_envs * self.n_steps
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Threads for the three things that take turns. On 2 cores physics wants both; the small
+    matrices of a rollout step are fastest on one; the update's large ones gain from two."""
+
+    physics: int = 0
+    rollout: int = 1
+    update: int = 2
+
+
+THREADS = Threads()
+
+
+class Learner:
+    """One PPO learner on one environment.
+
+    Args:
+        env: where it learns, for example a Seat.
+        config: hyper-parameters. seed: of the network, the exploration and the scenarios.
+    """
+
+    def __init__(
+        self, env: ResumableEnv, config: PPOConfig, seed: int, threads: Threads = THREADS
+    ) -> None:
+        self.env, self.config, self.threads = env, config, threads
+        self.vec_env = VectorToVecEnv(env)
+        self.ppo = PPO(
+            "MlpPolicy",
+            self.vec_env,
+            learning_rate=config.learning_rate,
+            n_steps=config.n_steps,
+            batch_size=config.batch_size,
+            n_epochs=config.n_epochs,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            clip_range=config.clip_range,
+            ent_coef=config.ent_coef,
+            vf_coef=config.vf_coef,
+            max_grad_norm=config.max_grad_norm,
+            policy_kwargs=policy_kwargs(config.net_arch, config.activation, config.log_std_init),
+            seed=seed,
+            device="cpu",
+        )
+        self.ppo.set_logger(Logger(folder=None, output_formats=[]))
+        self.generators = _capture_generators()
+
+    @property
+    def steps(self) -> int:
+        """Environment steps so far."""
+        return int(self.ppo.num_timesteps)
+
+    @property
+    def policy(self) -> NetworkPolicy:
+        """The current network; it changes as learning goes on (copy it to keep it)."""
+        return NetworkPolicy(self.ppo.policy)
+
+    def iterate(self) -> dict[str, float]:
+        """One rollout and one update; returns metrics of the iteration.
+
+        Each learner keeps its own generator states, so that two that take turns (self-play) do not
+        depend on each other's draws.
+        """
+        _restore_generators(self.generators)
+        self.vec_env.finished.clear()
+        torch.set_num_threads(self.threads.rollout)
+        self.ppo.learn(self.config.rollout, reset_num_timesteps=False, log_interval=None,
+                       callback=_BeforeUpdate(self.threads.update))  # fmt: skip
+        torch.set_num_threads(self.threads.rollout)
+        extractor = self.ppo.policy.features_extractor
+        assert isinstance(extractor, NormalisedObservation)
+        observations = torch.as_tensor(self.ppo.rollout_buffer.observations)
+        extractor.update(observations.reshape(-1, observations.shape[-1]))
+        self.generators = _capture_generators()
+        return self._metrics()
+
+    def _metrics(self) -> dict[str, float]:
+        episodes = self.vec_env.finished
+        out: dict[str, float] = {"steps": float(self.steps), "episodes": 0.0}
+        if episodes:
+            columns = {
+                name: np.concatenate([episode[name] for episode in episodes])
+                for name in episodes[0]
+            }
+            out["episodes"] = float(len(columns["won"]))
+            out["wins"] = float(columns["won"].sum())
+            for name in ("return", "length", "draw", "diverged"):
+                out[name] = float(columns[name].mean())
+            out.update({n: float(v.mean()) for n, v in columns.items() if n.startswith("cost_")})
+        logged = self.ppo.logger.name_to_value
+        for name in ("approx_kl", "clip_fraction", "explained_variance", "std"):
+            if f"train/{name}" in logged:
+                out[name] = float(logged[f"train/{name}"])
+        return out
+
+    def state(self) -> tuple[Tensors, dict[str, Any]]:
+        """Everything that continues this learner bit by bit: tensors, and plain JSON values."""
+        ppo = self.ppo
+        arrays, env_values = self.env.snapshot()
+        arrays = {f"env.{name}": array for name, array in arrays.items()}
+        tensors: Tensors = {f"policy.{k}": v.clone() for k, v in ppo.policy.state_dict().items()}
+        optimiser = ppo.policy.optimizer.state_dict()
+        for index, slots in optimiser["state"].items():
+            for name, value in slots.items():
+                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).clone()
+        if ppo._last_obs is not None:
+            arrays["last_obs"] = np.asarray(ppo._last_obs)
+            arrays["last_starts"] = np.asarray(ppo._last_episode_starts)
+        generators, plain = self.generators
+        tensors["torch_generator"] = generators["torch"].clone()
+        arrays["numpy_generator"] = generators["numpy"].numpy()
+        for name, array in arrays.items():
+            tensors[name] = torch.from_numpy(_signed(array))
+        values = {
+            "steps": self.steps,
+            "updates": int(ppo._n_updates),
+            "numpy": plain,
+            "env": env_values,
+        }
+        return tensors, values
+
+    def load_state(self, tensors: Tensors, values: Mapping[str, Any]) -> None:
+        """Continue from what `state` gave. Bind the same opponents first.
+
+        Raises:
+            RoboAdvError: the state belongs to another network or number of environments.
+        """
+        ppo = self.ppo
+        try:
+            ppo.policy.load_state_dict(_with_prefix(tensors, "policy."), strict=True)
+        except RuntimeError as error:
+            raise RoboAdvError(f"the checkpoint does not fit this learner: {error}") from error
+        optimiser = ppo.policy.optimizer.state_dict()
+        optimiser["state"] = {}
+        for key, value in _with_prefix(tensors, "optimizer.").items():
+            index, name = key.split(".", 1)
+            optimiser["state"].setdefault(int(index), {})[name] = value.clone()
+        ppo.policy.optimizer.load_state_dict(optimiser)
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        self.env.restore(_with_prefix(arrays, "env."), values["env"])
+        if "last_obs" in arrays:
+            ppo._last_obs = arrays["last_obs"].copy()
+            ppo._last_episode_starts = arrays["last_starts"].astype(bool)
+        ppo.num_timesteps = int(values["steps"])
+        ppo._n_updates = int(values["updates"])
+        self.generators = (
+            {"torch": tensors["torch_generator"], "numpy": tensors["numpy_generator"]},
+            values["numpy"],
+        )
+
+
+class _BeforeUpdate(BaseCallback):
+    """Gives torch its threads for the update when the rollout is over."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__()
+        self.threads = threads
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        torch.set_num_threads(self.threads)
+
+
+Generators = tuple[Tensors, list[Any]]
+
+
+def _capture_generators() -> Generators:
+    """States of the two global generators that stable-baselines3 draws from."""
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    tensors = {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(_signed(np.array(keys)))}
+    return tensors, [str(name), int(position), int(has_gauss), float(cached)]
+
+
+def _restore_generators(generators: Generators) -> None:
+    tensors, (name, position, has_gauss, cached) = generators
+    torch.set_rng_state(tensors["torch"])
+    keys = tensors["numpy"].numpy().astype(np.uint32)
+    np.random.set_state((name, keys, position, has_gauss, cached))
+
+
+def _signed(array: Array) -> Array:
+    """Unsigned integers as signed ones of the same bits (torch has few unsigned types)."""
+    array = np.ascontiguousarray(array)
+    if array.dtype == np.uint64:
+        return array.view(np.int64)
+    return array.astype(np.int64) if array.dtype == np.uint32 else array
+
+
+def _with_prefix(items: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix): v for k, v in items.items() if k.startswith(prefix)}
+

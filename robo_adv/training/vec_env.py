@@ -1,0 +1,104 @@
+"""Any same-step Gymnasium vector environment as a stable-baselines3 VecEnv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+
+from robo_adv.errors import RoboAdvError
+
+Array = npt.NDArray[Any]
+
+
+class ResumableEnv(VectorEnv[Any, Any, Any]):
+    """A vector environment that can be stopped and continued bit by bit."""
+
+    def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Arrays and plain JSON values that `restore` takes."""
+        raise NotImplementedError
+
+    def restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+        """Continue from a snapshot."""
+        raise NotImplementedError
+
+
+class VectorToVecEnv(VecEnv):
+    """Thin adapter: one call per batch step, no per-environment work but for ended episodes.
+
+    Raises:
+        RoboAdvError: the environment does not reset in the step that ends an episode.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+        mode = env.metadata.get("autoreset_mode")
+        if mode != AutoresetMode.SAME_STEP:
+            raise RoboAdvError(
+                f"vector environments must use AutoresetMode.SAME_STEP, got {mode}; make it with "
+                "vector_kwargs={'autoreset_mode': gymnasium.vector.AutoresetMode.SAME_STEP}"
+            )
+        self.env, self.render_mode = env, env.render_mode
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        self.finished: list[dict[str, Array]] = []  # columns of episodes that ended, per step
+        self._actions: Array = np.zeros(0)
+        self._seed: int | None = None
+        self._empty: dict[str, Any] = {}
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        self._seed = seed
+        return [None if seed is None else seed + i for i in range(self.num_envs)]
+
+    def reset(self) -> Array:
+        observation, _ = self.env.reset(seed=self._seed)
+        self._seed = None
+        return observation
+
+    def step_async(self, actions: Array) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        observation, reward, terminated, truncated, info = self.env.step(self._actions)
+        done = terminated | truncated
+        infos = [self._empty] * self.num_envs
+        if "final_obs" in info:
+            self.finished.append(
+                {k: v[done] for k, v in info["final_info"].items() if not k.startswith("_")}
+            )
+            for i in np.flatnonzero(done):
+                infos[i] = {
+                    "terminal_observation": info["final_obs"][i],
+                    "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
+                    "episode": {
+                        "r": float(info["final_info"]["return"][i]),
+                        "l": int(info["final_info"]["length"][i]),
+                    },
+                }
+        return observation, np.asarray(reward, dtype=np.float32), done, infos
+
+    def close(self) -> None:
+        self.env.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self.env, attr_name)] * len(self._rows(indices))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        setattr(self.env, attr_name, value)
+
+    def env_method(
+        self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any
+    ) -> list[Any]:
+        result = getattr(self.env, method_name)(*args, **kwargs)
+        return [result] * len(self._rows(indices))
+
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
+        return [False] * len(self._rows(indices))
+
+    def _rows(self, indices: Any) -> range | list[int]:
+        if indices is None:
+            return range(self.num_envs)
+        return [indices] if isinstance(indices, int) else list(indices)
