@@ -140,4 +140,4 @@ class TrackBall(StayInGoal):
         goal = self.see(observation, "goal_relative_to_ball")
         share = np.clip(0.35 / np.maximum(goal[:, 0], 1e-6), 0.0, 1.0)
         target = (1 - share) * y + share * (own[:, 1] + ball[:, 1])
-        return self.drive(observation, x - 0.35, np.clip(target, y - 0.5, y + 0.5))
+        return self.drive(observation, x - 0.35, np.clip(target, y - 0.8, y + 0.8))

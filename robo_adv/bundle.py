@@ -21,7 +21,12 @@ from safetensors.torch import save_file
 
 from robo_adv.errors import BundleError
 from robo_adv.runs import plain, versions, write_folder
-from robo_adv.training.network import NetworkPolicy, build_network
+from robo_adv.training.network import (
+    NetworkPolicy,
+    build_network,
+    load_network_weights,
+    network_weights,
+)
 
 CARD, WEIGHTS = "policy.json", "policy.safetensors"
 MAX_CARD = 256 * 1024  # [bytes]
@@ -95,7 +100,7 @@ def save_bundle(
     Raises:
         RoboAdvError: the folder cannot be written.
     """
-    tensors = {name: value.contiguous() for name, value in policy.network.state_dict().items()}
+    tensors = network_weights(policy.network)
 
     def write(target: Path) -> None:
         save_file(tensors, target / WEIGHTS)
@@ -184,7 +189,7 @@ def _load_network(path: Path, architecture: Architecture) -> Any:
         architecture.net_arch,
         architecture.activation,
     )
-    expected = network.state_dict()
+    expected = network_weights(network)
     tensors: dict[str, torch.Tensor] = {}
     try:
         with safe_open(path, framework="pt") as file:
@@ -211,5 +216,5 @@ def _load_network(path: Path, architecture: Architecture) -> Any:
             raise BundleError(f"{path}: tensor {name!r} holds NaN or infinity")
     if (tensors["features_extractor.var"] < 0).any():
         raise BundleError(f"{path}: a variance is negative")
-    network.load_state_dict(tensors, strict=True)
+    load_network_weights(network, tensors)
     return network

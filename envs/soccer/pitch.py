@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import mujoco
+import numpy as np
 
 from robo_adv.envs.soccer.bodies.body import Scale
 
 # Collision bits. Player i has bit i; players never collide with themselves.
 FLOOR_BIT = 1 << 8
+
+_LAWN = 8.0  # half size of the lawn that is drawn, in goal_x; stripes are goal_x / 4 wide
+_HORIZON = (0.80, 0.88, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Pitch:
     """Lengths in [m]; the goal to attack is at x = +goal_x, the middle of the pitch at x = 0."""
 
     goal_x: float = 2.0
-    goal_half_width: float = 0.5
+    goal_half_width: float = 0.9
     goal_height: float = 0.16
     goal_depth: float = 0.18
     back_x: float = -2.25
@@ -40,25 +44,20 @@ def base_spec(pitch: Pitch, scale: Scale) -> mujoco.MjSpec:
     spec = mujoco.MjSpec()
     spec.option.timestep = scale.timestep
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.visual.headlight.ambient = (0.35, 0.35, 0.35)
-    spec.visual.headlight.diffuse = (0.45, 0.45, 0.45)
-    spec.visual.global_.offwidth = 1920
-    spec.visual.global_.offheight = 1080
-    spec.visual.quality.shadowsize = 2048
-    spec.stat.extent = 2.0 * pitch.goal_x
-    spec.stat.center = (0.0, 0.0, 0.0)
+    _set_looks(spec, pitch)
     world = spec.worldbody
     world.add_light(
         pos=(0, -pitch.side_y, 2.5 * pitch.goal_x),
-        dir=(0.1, 0.4, -1),
+        dir=(0.35, 0.45, -1),
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        diffuse=(0.5, 0.5, 0.5),
+        diffuse=(0.55, 0.55, 0.52),
+        specular=(0.15, 0.15, 0.15),
     )
     world.add_geom(
         name="floor",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=(1.25 * pitch.goal_x, 1.25 * pitch.side_y, 0.1),
-        rgba=(0.20, 0.42, 0.22, 1),
+        size=(_LAWN * pitch.goal_x, _LAWN * pitch.goal_x, 0.1),  # drawn size; it collides everywhere
+        material="lawn",
         contype=FLOOR_BIT,
         conaffinity=0,
         friction=(1.0, 0.5, 0.5),
@@ -69,16 +68,63 @@ def base_spec(pitch: Pitch, scale: Scale) -> mujoco.MjSpec:
     return spec
 
 
+def _set_looks(spec: mujoco.MjSpec, pitch: Pitch) -> None:
+    """Light, sky, mown lawn and the ball's paint; none of it touches the physics."""
+    visual = spec.visual
+    visual.headlight.ambient = (0.38, 0.38, 0.40)
+    visual.headlight.diffuse = (0.32, 0.32, 0.32)
+    visual.headlight.specular = (0.05, 0.05, 0.05)
+    visual.rgba.haze = _HORIZON
+    visual.global_.offwidth = 1920
+    visual.global_.offheight = 1080
+    visual.quality.shadowsize = 2048
+    spec.stat.extent = 2.0 * pitch.goal_x
+    spec.stat.center = (0.0, 0.0, 0.0)
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=(0.36, 0.56, 0.80),
+        rgb2=_HORIZON[:3],
+        width=64,
+        height=384,
+    )
+    _add_stripes(spec, "lawn", (70, 128, 66), (62, 117, 60), repeat=_LAWN * 2)
+    spec.add_material(name="ball", emission=0.55, specular=0.6, shininess=0.6)
+
+
+def _add_stripes(
+    spec: mujoco.MjSpec,
+    name: str,
+    light: tuple[int, int, int],
+    dark: tuple[int, int, int],
+    repeat: float,
+) -> None:
+    """A texture and material of `repeat` pairs of stripes across x."""
+    row = np.repeat(np.array([light, dark], np.uint8), 16, axis=0)
+    spec.add_texture(
+        name=name,
+        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        width=len(row),
+        height=4,
+        nchannel=3,
+        data=np.tile(row, (4, 1)).ravel().tolist(),
+    )
+    material = spec.add_material(name=name, texrepeat=(repeat, 1), specular=0.0, shininess=0.0)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
+
+
 def _decoration(
     world: mujoco.MjsBody,
     size: tuple[float, float, float],
     pos: tuple[float, float, float],
     rgba: tuple[float, float, float, float],
     name: str = "",
+    kind: mujoco.mjtGeom = mujoco.mjtGeom.mjGEOM_BOX,
 ) -> None:
     world.add_geom(
         name=name,
-        type=mujoco.mjtGeom.mjGEOM_BOX,
+        type=kind,
         size=size,
         pos=pos,
         rgba=rgba,
@@ -88,17 +134,17 @@ def _decoration(
 
 
 def _add_lines(world: mujoco.MjsBody, p: Pitch) -> None:
-    white = (0.92, 0.94, 0.92, 1.0)
+    white = (0.93, 0.95, 0.93, 1.0)
     w = 0.004 * p.goal_x
     mid = 0.5 * (p.goal_x + p.back_x)
     half = 0.5 * (p.goal_x - p.back_x)
     area_x = p.goal_x - p.area_depth
     for size, pos in (
-        ((w, p.side_y, w / 4), (p.goal_x, 0.0, 0.0)),
-        ((w, p.side_y, w / 4), (p.back_x, 0.0, 0.0)),
+        ((w, p.side_y + w, w / 4), (p.goal_x, 0.0, 0.0)),
+        ((w, p.side_y + w, w / 4), (p.back_x, 0.0, 0.0)),
         ((half, w, w / 4), (mid, p.side_y, 0.0)),
         ((half, w, w / 4), (mid, -p.side_y, 0.0)),
-        ((w, p.area_half_width, w / 4), (area_x, 0.0, 0.0)),
+        ((w, p.area_half_width + w, w / 4), (area_x, 0.0, 0.0)),
         ((p.area_depth / 2, w, w / 4), (p.goal_x - p.area_depth / 2, p.area_half_width, 0.0)),
         ((p.area_depth / 2, w, w / 4), (p.goal_x - p.area_depth / 2, -p.area_half_width, 0.0)),
     ):
@@ -106,20 +152,40 @@ def _add_lines(world: mujoco.MjsBody, p: Pitch) -> None:
 
 
 def _add_goal(world: mujoco.MjsBody, p: Pitch) -> None:
-    gold, w, h = (0.95, 0.75, 0.2, 1.0), 0.01 * p.goal_x, p.goal_height / 2
+    """Posts (which a level's goal width moves), crossbar and a transparent net of nominal width."""
+    paint, net = (0.97, 0.97, 0.95, 1.0), (0.92, 0.95, 1.0, 0.30)
+    w, d, h = 0.0075 * p.goal_x, p.goal_depth / 2, p.goal_height / 2
+    half = p.goal_half_width + w
     for side, name in ((1, "left"), (-1, "right")):
-        y = side * (p.goal_half_width + w)
-        size = (p.goal_depth / 2, w, h)
-        _decoration(world, size, (p.goal_x + p.goal_depth / 2, y, h), gold, f"post_{name}")
-    back = (w / 2, p.goal_half_width, h)
-    _decoration(world, back, (p.goal_x + p.goal_depth, 0.0, h), (0.8, 0.8, 0.8, 0.35), "net")
+        _decoration(world, (w, w, h), (p.goal_x + w, side * half, h), paint, f"post_{name}")
+        _decoration(world, (d, w / 4, h), (p.goal_x + d, side * half, h), net)
+    top = 2 * h + w
+    _decoration(world, (w, half + w, w), (p.goal_x + w, 0.0, top), paint, "crossbar")
+    _decoration(world, (w / 4, half, h), (p.goal_x + 2 * d, 0.0, h), net, "net")
+    _decoration(world, (d, half, w / 4), (p.goal_x + d, 0.0, 2 * h), net)
 
 
 def _add_cameras(world: mujoco.MjsBody, p: Pitch) -> None:
-    s = p.goal_x
-    world.add_camera(name="side", pos=(0.2 * s, -1.75 * s, 1.35 * s), xyaxes=(1, 0, 0, 0, 0.61, 0.79))
-    world.add_camera(name="top", pos=(0.0, 0.0, 2.6 * s), xyaxes=(1, 0, 0, 0, 1, 0))
-    world.add_camera(name="behind", pos=(-1.9 * s, 0, 0.95 * s), xyaxes=(0, -1, 0, 0.42, 0, 0.91))
+    """Each shows the whole pitch from 4:3 to wider pictures."""
+    s, mid = p.goal_x, 0.5 * (p.goal_x + p.goal_depth + p.back_x)
+    _camera(world, "side", (mid, -2.56 * s, 3.16 * s), (mid, -0.06 * s, 0.0), fovy=28)
+    _camera(world, "top", (mid, -1e-3 * s, 4.9 * s), (mid, 0.0, 0.0), fovy=26)
+    _camera(world, "behind", (-3.4 * s, 0.0, 1.35 * s), (0.1 * s, 0.0, 0.0), fovy=36)
+
+
+def _camera(
+    world: mujoco.MjsBody,
+    name: str,
+    pos: tuple[float, float, float],
+    target: tuple[float, float, float],
+    fovy: float,
+) -> None:
+    """A camera at `pos` that looks at `target`, both in [m], with its x axis level."""
+    forward = np.subtract(target, pos)
+    right = np.cross(forward, (0.0, 0.0, 1.0))
+    up = np.cross(right, forward)
+    axes = np.concatenate([right / np.linalg.norm(right), up / np.linalg.norm(up)])
+    world.add_camera(name=name, pos=pos, xyaxes=axes, fovy=fovy)
 
 
 def add_ball(spec: mujoco.MjSpec, scale: Scale, player_bits: int) -> None:
@@ -132,7 +198,8 @@ def add_ball(spec: mujoco.MjSpec, scale: Scale, player_bits: int) -> None:
         type=mujoco.mjtGeom.mjGEOM_SPHERE,
         size=(scale.ball_radius, 0, 0),
         mass=scale.ball_mass,
-        rgba=(0.98, 0.45, 0.08, 1),
+        material="ball",
+        rgba=(1.0, 0.50, 0.05, 1),
         contype=0,
         conaffinity=FLOOR_BIT | player_bits,
         condim=6,

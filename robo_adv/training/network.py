@@ -87,6 +87,29 @@ def build_network(
     )
 
 
+_SHARED = ("pi_features_extractor.", "vf_features_extractor.")  # aliases of features_extractor
+
+
+def network_weights(network: ActorCriticPolicy) -> dict[str, torch.Tensor]:
+    """Copies of all weights and statistics, shared ones once."""
+    return {
+        name: value.detach().clone()
+        for name, value in network.state_dict().items()
+        if not name.startswith(_SHARED)
+    }
+
+
+def load_network_weights(network: ActorCriticPolicy, weights: dict[str, torch.Tensor]) -> None:
+    """Load what `network_weights` gave; raises RuntimeError when names or shapes differ."""
+    shared = {
+        prefix + name.removeprefix("features_extractor."): value
+        for name, value in weights.items()
+        if name.startswith("features_extractor.")
+        for prefix in _SHARED
+    }
+    network.load_state_dict({**weights, **shared}, strict=True)
+
+
 class NetworkPolicy:
     """A trained network as a Policy: raw observations (N, d) in, actions (N, a) in [-1, 1] out.
 

@@ -1,0 +1,54 @@
+"""`robo-adv attack`: train an adversary against a frozen victim."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+
+from robo_adv.agents import adversary
+from robo_adv.agents.named import find_card
+from robo_adv.cli.train import check_counts, finished
+from robo_adv.cli.verb import Outcome
+from robo_adv.runs import Run
+from robo_adv.training.learner import PPOConfig, Threads
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Train an adversarial opponent against a frozen victim; then evaluate it with
+    `robo-adv evaluate VICTIM --opponents normal RUN`."""
+
+    victim: Annotated[str, tyro.conf.Positional]
+    """zoo:<name>, or a bundle's or run's folder."""
+    port: Literal["opponent"] = "opponent"
+    """Where the attack acts; `opponent` is another player's seat."""
+    reward: str = "sparse"
+    """sparse (Gleave et al.: +1 win, -1 loss) or dense (shaped, a helped best response)."""
+    steps: int = 2_000_000
+    """Environment steps."""
+    seed: int = 0
+    """Seed of network, exploration and scenarios."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    threads: Threads = field(default_factory=Threads)
+    checkpoint_every: int = 200_000
+    """Environment steps between checkpoints."""
+    runs: Path = Path("runs")
+    """Where run folders go."""
+    json: bool = False
+    """Print one machine-readable line last."""
+
+    def run(self, console: Console) -> Outcome:
+        config = adversary.AdversaryConfig(
+            victim=self.victim, reward=self.reward, steps=self.steps, seed=self.seed, ppo=self.ppo,
+            threads=self.threads, checkpoint_every=self.checkpoint_every,
+        )  # fmt: skip
+        check_counts(config)
+        game = find_card(self.victim).game
+        run = Run.create(game, "adversary", config, self.seed, self.runs)
+        outcome = finished(run, adversary.train(config, run))
+        command = f"robo-adv evaluate {self.victim} --opponents normal {run.folder}"
+        return Outcome(outcome.data, run.folder, command)

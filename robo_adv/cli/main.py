@@ -1,0 +1,92 @@
+"""`robo-adv VERB ...`: finds the verb, parses its arguments, reports errors in one line."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from typing import Any, cast
+
+import tyro
+from rich.console import Console
+
+from robo_adv.cli.verb import INTERRUPTED, MISUSE, Outcome, Verb
+from robo_adv.errors import RoboAdvError, unknown
+
+VERBS = {
+    "demo": ("Demo", "train an adversary against a shipped victim; table, video and report"),
+    "list": ("List", "what exists: games, bodies, policies, masks, zoo"),
+    "train": ("Train", "train a player against fixed opponents, or both by self-play; resume"),
+    "attack": ("Attack", "train an adversary against a frozen victim"),
+    "evaluate": ("Evaluate", "win rate and costs of a policy, with intervals; gate for CI"),
+    "matrix": ("Matrix", "every policy of one player against every policy of the other"),
+    "play": ("Play", "play a few episodes and watch them"),
+    "video": ("Video", "record episodes, also side by side, as mp4 or gif"),
+    "zoo": ("Zoo", "list, show, verify, add and import policies"),
+    "doctor": ("Doctor", "check this machine: versions, rendering, ffmpeg, disk"),
+    "bench": ("Bench", "speed of engine and learning, and the studies of the documentation"),
+}
+
+
+def overview() -> str:
+    """The help text without a verb."""
+    lines = ["usage: robo-adv VERB [OPTIONS]   (robo-adv VERB --help for its options)", ""]
+    lines += [f"  {name:<10}{text}" for name, (_, text) in VERBS.items()]
+    return "\n".join(lines)
+
+
+def parse(arguments: list[str]) -> Verb:
+    """The verb's arguments as an instance of its dataclass.
+
+    Raises:
+        UnknownNameError: no such verb. SystemExit: tyro's own for bad flags (2) and --help (0).
+    """
+    name, *rest = arguments
+    if name not in VERBS:
+        raise unknown("verb", name, VERBS)
+    module = importlib.import_module(f"robo_adv.cli.{name}")
+    kind: Any = getattr(module, VERBS[name][0])
+    return cast(Verb, tyro.cli(kind, args=rest, prog=f"robo-adv {name}"))
+
+
+def execute(verb: Verb) -> int:
+    """Run a verb, print its run folder, the next command and the JSON line; its exit code."""
+    console = Console(stderr=verb.json, highlight=False, soft_wrap=True)
+    outcome: Outcome = verb.run(console)
+    if outcome.folder is not None:
+        console.print(f"run folder: {outcome.folder}")
+    if outcome.next:
+        console.print(f"next: {outcome.next}")
+    if verb.json:
+        folder = None if outcome.folder is None else str(outcome.folder)
+        print(json.dumps({**outcome.data, "folder": folder, "exit_code": outcome.code}))
+    return outcome.code
+
+
+def run(arguments: list[str]) -> int:
+    """Exit code of `robo-adv ARGUMENTS`: 0 done, 1 a check failed, 2 misuse, 3 inconclusive,
+    130 interrupted."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    try:
+        return execute(parse(arguments))
+    except RoboAdvError as error:
+        print(f"robo-adv: error: {error}", file=sys.stderr)
+        return MISUSE
+    except KeyboardInterrupt as stop:
+        print(f"\nrobo-adv: {stop or 'interrupted'}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, e.g. `head`, went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        print(f"robo-adv: error: {error.strerror or error}{where}", file=sys.stderr)
+        return MISUSE
+
+
+def main() -> None:
+    """Console script."""
+    sys.exit(run(sys.argv[1:]))

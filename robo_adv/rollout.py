@@ -1,0 +1,183 @@
+"""Rollouts: play given scenarios with given policies; paired comparisons rest on this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robo_adv import seeding
+from robo_adv.errors import RoboAdvError
+from robo_adv.levels import Level
+from robo_adv.policy import Driver, Policy
+from robo_adv.safety.statistics import Rate
+
+if TYPE_CHECKING:
+    from robo_adv.envs.game import Game, Step
+
+Array = npt.NDArray[Any]
+
+# Scenario seeds. Training draws its own from the run's seed; what a checkpoint is chosen by and what
+# is reported never share a scenario.
+REPORTED = 1_000_000
+SELECTION = 2_000_000
+
+
+def scenarios(first: int, episodes: int) -> seeding.Seeds:
+    """`episodes` consecutive scenario seeds from `first`.
+
+    Raises:
+        RoboAdvError: fewer than one episode.
+    """
+    if episodes < 1:
+        raise RoboAdvError(f"episodes must be at least 1, got {episodes}")
+    return np.arange(first, first + episodes, dtype=np.uint64)
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """What happened in n scenarios, in the order they were asked for; arrays are (n,).
+
+    Attributes:
+        winner: player index, -1 draw, -2 truncated. costs: per player and term, in the game's units.
+    """
+
+    players: tuple[str, ...]
+    seeds: seeding.Seeds
+    winner: Array
+    length: Array
+    diverged: Array
+    forfeit: Array
+    returns: dict[str, Array]
+    costs: dict[str, dict[str, Array]]
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def won(self, player: str) -> Array:
+        """(n,) whether the player won."""
+        return np.asarray(self.winner == self.players.index(player))
+
+    def win_rate(self, player: str) -> Rate:
+        """Wins of all episodes; diverged ones count as not won."""
+        return Rate(int(self.won(player).sum()), len(self))
+
+    def summary(self, player: str) -> dict[str, Any]:
+        """Rates with intervals and mean costs of one player, as JSON values."""
+        n, valid = len(self), ~self.diverged
+        lost = (self.winner >= 0) & ~self.won(player)
+        out: dict[str, Any] = {
+            "episodes": n,
+            "win_rate": self.win_rate(player).to_json(),
+            "loss_rate": Rate(int(lost.sum()), n).to_json(),
+            "draw_rate": Rate(int((self.winner == -1).sum()), n).to_json(),
+            "diverged": int(self.diverged.sum()),
+            "forfeited": int(self.forfeit.sum()),
+            "length_mean": float(self.length.mean()),
+            "costs": {
+                name: {"mean": float(value.mean()), "max": float(value.max())}
+                for name, value in self.costs[player].items()
+            },
+        }
+        if self.diverged.any() and valid.any():
+            out["win_rate_without_diverged"] = Rate(
+                int(self.won(player)[valid].sum()), int(valid.sum())
+            ).to_json()
+        return out
+
+
+def play(
+    game: Game,
+    policies: Mapping[str, Policy],
+    seeds: seeding.Seeds,
+    levels: Sequence[Level] | None = None,
+    *,
+    deterministic: bool = True,
+    watch: Callable[[Step | None], None] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Episodes:
+    """Play every scenario (seeds[j], levels[j]) once, `game.num_envs` at a time.
+
+    Args:
+        policies: one per player. levels: one per scenario, or None for nominal.
+        watch: called with None after the start and with each step's result.
+        progress: called with the number of finished episodes after each step.
+    """
+    total, width = len(seeds), game.num_envs
+    queue = _Queue(seeds, levels, width)
+    game.scenarios = queue
+    rows = np.arange(width)
+    first_seeds, first_levels = queue(rows)
+    obs = game.reset(first_seeds, levels=first_levels)
+    drivers = {p: Driver(policies[p], width, deterministic) for p in game.players}
+    for p, driver in drivers.items():
+        driver.begin(rows, first_seeds, obs[p])
+    columns: dict[str, Array] = {}
+    done = 0
+    if watch:
+        watch(None)
+    while done < total:
+        playing = queue.assigned.copy()
+        result = game.step({p: driver.act(obs[p]) for p, driver in drivers.items()})
+        obs = result.obs
+        if watch:
+            watch(result)
+        if result.final is None:
+            continue
+        final = result.final
+        episode = playing[final.ids]
+        real = episode >= 0
+        for name, value in _columns(final).items():
+            if name not in columns:
+                columns[name] = np.zeros(total, value.dtype)
+            columns[name][episode[real]] = value[real]
+        done += int(real.sum())
+        if progress:
+            progress(done)
+        for p, driver in drivers.items():
+            driver.begin(final.ids, game.seeds[final.ids], obs[p])
+    return _episodes(game, seeds, columns)
+
+
+class _Queue:
+    """Hands out scenarios in order; rows that find none left play on, unrecorded."""
+
+    def __init__(
+        self, seeds: seeding.Seeds, levels: Sequence[Level] | None, width: int
+    ) -> None:  # fmt: skip
+        self.seeds, self.levels, self.next = seeds, levels, 0
+        self.assigned = np.full(width, -1, dtype=np.int64)
+
+    def __call__(self, ids: Array) -> tuple[seeding.Seeds, list[Level] | None]:
+        index = np.arange(self.next, self.next + len(ids))
+        self.next += len(ids)
+        self.assigned[ids] = np.where(index < len(self.seeds), index, -1)
+        wrapped = index % len(self.seeds)
+        levels = None if self.levels is None else [self.levels[i] for i in wrapped]
+        return self.seeds[wrapped], levels
+
+
+def _columns(final: Any) -> dict[str, Array]:
+    out: dict[str, Array] = {
+        name: getattr(final, name) for name in ("winner", "length", "diverged", "forfeit")
+    }
+    for p, value in final.returns.items():
+        out[f"return {p}"] = value
+        out.update({f"cost {p} {name}": cost for name, cost in final.costs[p].items()})
+    return out
+
+
+def _episodes(game: Game, seeds: seeding.Seeds, columns: Mapping[str, Array]) -> Episodes:
+    return Episodes(
+        players=tuple(game.players),
+        seeds=seeds,
+        winner=columns["winner"],
+        length=columns["length"],
+        diverged=columns["diverged"],
+        forfeit=columns["forfeit"],
+        returns={p: columns[f"return {p}"] for p in game.players},
+        costs={p: {c: columns[f"cost {p} {c}"] for c in game.costs} for p in game.players},
+    )
