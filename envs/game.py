@@ -164,6 +164,9 @@ class Game(ABC):
         self.qpos: Array = self.batch.bind("qpos")
         self.qvel: Array = self.batch.bind("qvel")
         self.ctrl: Array = self.batch.bind("ctrl")
+        # A row right after mj_resetData. Copying it resets a simulation, which is its row, without
+        # waking the batch's threads.
+        self._fresh = self.batch.state[0].copy()
         self.sensors = np.zeros((num_envs, self.substeps, self.model.nsensordata))
         self.layouts = {p: self.layout(p) for p in self.players}
         self.scenarios: Scenarios = self._next_scenarios
@@ -180,9 +183,8 @@ class Game(ABC):
         self.winner = np.full(num_envs, ONGOING, dtype=np.int64)
         self._renderer: BatchRenderer | None = None
         self._returns = {p: np.zeros(num_envs) for p in self.players}
-        self._episode_costs = {
-            p: {name: np.zeros(num_envs) for name in self.costs} for p in self.players
-        }
+        # One row per cost term (C, N), summed up over the running episodes.
+        self._episode_costs = {p: np.zeros((len(self.costs), num_envs)) for p in self.players}
 
     # What a game file writes.
 
@@ -218,6 +220,9 @@ class Game(ABC):
     @abstractmethod
     def verdict(self) -> Ints:
         """Winner per simulation (N,): a player's index, DRAW or ONGOING."""
+
+    def measure(self) -> None:
+        """Called once after the physics: what verdict, rewards and costs of both players share."""
 
     def truncation(self) -> Bools:
         """Episodes cut by a limit foreign to the rules (N,); a game's own clock gives a verdict."""
@@ -256,6 +261,7 @@ class Game(ABC):
         forfeit = self._apply_actions(actions)
         diverged = self._advance()
         self.length += 1
+        self.measure()
         winner = self._judge(forfeit, diverged)
         terminated = winner != ONGOING
         truncated = (self.truncation() | diverged) & ~terminated
@@ -278,8 +284,7 @@ class Game(ABC):
         }
         for p in self.players:
             out[f"returns.{p}"] = self._returns[p].copy()
-            for name, total in self._episode_costs[p].items():
-                out[f"costs.{p}.{name}"] = total.copy()
+            out[f"costs.{p}"] = self._episode_costs[p].copy()
         return out
 
     def restore(
@@ -301,8 +306,7 @@ class Game(ABC):
         self.length[:] = snapshot["length"]
         for p in self.players:
             self._returns[p][:] = snapshot[f"returns.{p}"]
-            for name, total in self._episode_costs[p].items():
-                total[:] = snapshot[f"costs.{p}.{name}"]
+            self._episode_costs[p][:] = snapshot[f"costs.{p}"]
 
     def level(self, ids: Ints, name: str) -> Array:
         """The value (n,) of a numeric level parameter in simulations `ids`."""
@@ -410,11 +414,14 @@ class Game(ABC):
 
     def _costs(self, player: str, diverged: Bools) -> Terms:
         costs = self.cost_terms(player)
-        for name, value in costs.items():
-            if diverged.any():
+        spoilt = diverged.any()
+        for total, (name, cost) in zip(
+            self._episode_costs[player], self.costs.items(), strict=True
+        ):
+            value = costs[name]
+            if spoilt:
                 value[diverged] = 0.0
-            total = self._episode_costs[player][name]
-            (np.maximum if self.costs[name].aggregate == "max" else np.add)(total, value, out=total)
+            (np.maximum if cost.aggregate == "max" else np.add)(total, value, out=total)
         return costs
 
     def _finish(self, ids: Ints, winner: Ints, diverged: Bools, forfeit: Ints) -> Final | None:
@@ -431,7 +438,7 @@ class Game(ABC):
             length=self.length[ids],
             returns={p: self._returns[p][ids] for p in self.players},
             costs={
-                p: {name: value[ids] for name, value in self._episode_costs[p].items()}
+                p: dict(zip(self.costs, self._episode_costs[p][:, ids], strict=True))
                 for p in self.players
             },
         )
@@ -443,15 +450,14 @@ class Game(ABC):
         if len(seeds) != len(ids):
             raise RoboAdvError(f"expected {len(ids)} scenario seeds, got {len(seeds)}")
         self._set_levels(ids, levels)
-        self.batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        self.batch.state[ids] = self._fresh
         u = seeding.uniform(seeds, seeding.START, self.start_numbers)
         self.qpos[ids], self.qvel[ids] = self.start(ids, u)
         self.seeds[ids] = seeds
         self.length[ids] = 0
         for player in self.players:
             self._returns[player][ids] = 0.0
-            for total in self._episode_costs[player].values():
-                total[ids] = 0.0
+            self._episode_costs[player][:, ids] = 0.0
 
     def _set_levels(self, ids: Ints, levels: Sequence[Level] | None) -> None:
         nominal = self.design_space.nominal

@@ -317,17 +317,27 @@ class KickAndDefend(Game):
 
     # Rewards and costs.
 
+    def measure(self) -> None:
+        force = self.sensors.reshape(self.num_envs, self.substeps, 2, 3)
+        peak, net = np.moveaxis(np.sqrt(np.einsum("nskd,nskd->nsk", force, force)), 2, 0)
+        self._collision = {
+            "collision_force": peak.max(axis=1),
+            "collision_net_force": net.max(axis=1),
+            "collision_impulse": net.sum(axis=1) * self.scale.timestep,
+        }
+        self._progress = (
+            self._ball_to_goal(self.qpos_before) - self._ball_to_goal(self.qpos)
+        ) / self.scale.length
+
     def reward_terms(self, player: str) -> Terms:
         index = self.players.index(player)
         length = self.scale.length
         decided = self.winner >= 0
         effort = self.ctrl[:, self._u[player]]
-        goal_distance = self._ball_to_goal(self.qpos)
-        progress = (self._ball_to_goal(self.qpos_before) - goal_distance) / length
         terms = {
             "win": np.where(decided, np.where(self.winner == index, 1.0, -1.0), 0.0),
             "effort": -(effort**2).mean(axis=1),
-            "ball_progress": progress if player == "kicker" else -progress,
+            "ball_progress": self._progress if player == "kicker" else -self._progress,
         }
         if player == "kicker":
             terms["approach"] = (
@@ -352,7 +362,6 @@ class KickAndDefend(Game):
         return np.abs(keeper[:, 1] - share * qpos[:, 1])
 
     def cost_terms(self, player: str) -> Terms:
-        force = np.sqrt((self.sensors.reshape(self.num_envs, self.substeps, 2, 3) ** 2).sum(-1))
         body = self.qpos[:, self._q[player]]
         velocity = self.body.velocity(self.qvel[:, self._v[player]])
         address, low, high = self._limits[player]
@@ -360,9 +369,7 @@ class KickAndDefend(Game):
         beyond = np.maximum(np.maximum(low - angle, angle - high), 0.0)
         speed = np.hypot(velocity[:, 0], velocity[:, 1])
         return {
-            "collision_force": force[:, :, 0].max(axis=1),
-            "collision_net_force": force[:, :, 1].max(axis=1),
-            "collision_impulse": force[:, :, 1].sum(axis=1) * self.scale.timestep,
+            **{name: value.copy() for name, value in self._collision.items()},
             "speed_excess": np.maximum(speed - self.scale.speed_limit, 0.0),
             "joint_limit": beyond.max(axis=1, initial=0.0),
             "fall": self.body.fallen(body).astype(np.float64),

@@ -1,7 +1,9 @@
-"""The pitch: half of a RoboCup small-size division B field, scaled to the players' body.
+"""The pitch: a small-size training half, scaled to the players' body.
 
-Division B: goal 1 m wide, 0.16 m high and 0.18 m deep; defence area 2 m wide and 1 m deep
-(https://robocup-ssl.github.io/ssl-rules/). Goal posts and lines are seen and judged, not collided with.
+From the RoboCup Small Size League rules (https://robocup-ssl.github.io/ssl-rules/): the goal of
+division A (1.8 m wide, 0.16 m high, 0.18 m deep) and the defence area of division B (2 m wide, 1 m deep).
+The pitch is 4.25 m x 3 m, shorter than either division's half, so that an episode takes seconds. Goal
+posts and lines are seen and judged, not collided with.
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ def base_spec(pitch: Pitch, scale: Scale) -> mujoco.MjSpec:
     _set_looks(spec, pitch)
     world = spec.worldbody
     world.add_light(
-        pos=(0, -pitch.side_y, 2.5 * pitch.goal_x),
-        dir=(0.35, 0.45, -1),
+        pos=(-0.5 * pitch.goal_x, -0.9 * pitch.goal_x, 2.5 * pitch.goal_x),
+        dir=(0.2, 0.36, -1),  # through the middle, so that the shadow map covers the pitch
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
         diffuse=(0.55, 0.55, 0.52),
         specular=(0.15, 0.15, 0.15),
@@ -78,6 +80,7 @@ def _set_looks(spec: mujoco.MjSpec, pitch: Pitch) -> None:
     visual.global_.offwidth = 1920
     visual.global_.offheight = 1080
     visual.quality.shadowsize = 2048
+    visual.map.shadowclip = 1.5
     spec.stat.extent = 2.0 * pitch.goal_x
     spec.stat.center = (0.0, 0.0, 0.0)
     spec.add_texture(
@@ -90,7 +93,7 @@ def _set_looks(spec: mujoco.MjSpec, pitch: Pitch) -> None:
         height=384,
     )
     _add_stripes(spec, "lawn", (70, 128, 66), (62, 117, 60), repeat=_LAWN * 2)
-    spec.add_material(name="ball", emission=0.55, specular=0.6, shininess=0.6)
+    spec.add_material(name="ball", emission=0.35, specular=0.6, shininess=0.6)
 
 
 def _add_stripes(
@@ -168,9 +171,9 @@ def _add_goal(world: mujoco.MjsBody, p: Pitch) -> None:
 def _add_cameras(world: mujoco.MjsBody, p: Pitch) -> None:
     """Each shows the whole pitch from 4:3 to wider pictures."""
     s, mid = p.goal_x, 0.5 * (p.goal_x + p.goal_depth + p.back_x)
-    _camera(world, "side", (mid, -2.56 * s, 3.16 * s), (mid, -0.06 * s, 0.0), fovy=28)
+    _camera(world, "side", (mid, -3.4 * s, 4.3 * s), (mid, -0.06 * s, 0.0), fovy=20)
     _camera(world, "top", (mid, -1e-3 * s, 4.9 * s), (mid, 0.0, 0.0), fovy=26)
-    _camera(world, "behind", (-3.4 * s, 0.0, 1.35 * s), (0.1 * s, 0.0, 0.0), fovy=36)
+    _camera(world, "behind", (-3.9 * s, 0.0, 1.7 * s), (0.0, 0.0, 0.0), fovy=27)
 
 
 def _camera(

@@ -79,6 +79,14 @@ class Omni(Body):
             pos=(0, 0, 0.53 * HEIGHT),
             mass=MASS,
         )
+        # Shows the heading. A site: massless, never collides, and keeps its own colour.
+        body.add_site(
+            name="front",
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=(0.3 * RADIUS, 0.16 * RADIUS, 0.002),
+            pos=(0.62 * RADIUS, 0, HEIGHT),
+            rgba=(1, 1, 1, 1),
+        )
         for i in range(self.arms):
             self._add_arm(body, i)
         self._add_actuators(spec)

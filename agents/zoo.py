@@ -1,0 +1,129 @@
+"""The zoo: bundles that ship, their measured cards, and how they get in."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from robo_adv.agents.evaluation import NORMAL, evaluate, opponent_policy, other_player
+from robo_adv.agents.evaluation import World
+from robo_adv.agents.named import find_bundle, find_card, named_policy, zoo_names
+from robo_adv.assets import ZOO
+from robo_adv.bundle import load_bundle, save_bundle
+from robo_adv.errors import BundleError, RoboAdvError
+from robo_adv.rollout import REPORTED
+from robo_adv.runs import plain
+from robo_adv.training.network import NetworkPolicy, build_network
+
+MEASURED_EPISODES = 500
+
+
+def add(source: str, name: str) -> Path:
+    """Copy a bundle into the zoo under `name`, re-checked and re-saved; returns its folder.
+
+    Raises:
+        RoboAdvError: the bundle is refused, or the name is taken or not a plain name.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,60}", name):
+        raise RoboAdvError(f"zoo name {name!r} must be lower-case letters, digits, dots and dashes")
+    if name in zoo_names():
+        raise RoboAdvError(f"zoo policy {name!r} exists; remove its folder first")
+    bundle = find_bundle(source)
+    card = bundle.card
+    provenance = {k: v for k, v in card.provenance.items() if k != "versions"}
+    save_bundle(
+        ZOO / name, bundle.policy, game=card.game, options=card.options, player=card.player,
+        layout=plain(card.layout), net_arch=card.architecture.net_arch,
+        activation=card.architecture.activation, provenance=provenance, metrics=card.metrics,
+    )  # fmt: skip
+    return ZOO / name
+
+
+def measure(name: str, episodes: int = MEASURED_EPISODES) -> dict[str, Any]:
+    """Win rates of a zoo policy: against the zoo's normal opponents, scripted anchors, and, for an
+    adversary, against its own victim."""
+    card = find_card(f"zoo:{name}")
+    world = World(card.game, card.options)
+    game = world.make(1, threads=1)
+    other = other_player(game, card.player)
+    policy = named_policy(f"zoo:{name}", game, card.player)
+    labels = [NORMAL, "zero", "random"]
+    victim = card.provenance.get("victim")
+    if isinstance(victim, str) and victim.startswith("zoo:"):
+        labels.append(victim)
+    opponents = {label: opponent_policy(label, game, other) for label in labels}
+    rows = evaluate(world, card.player, policy, opponents, episodes=episodes)
+    rates = {row.opponent: row.episodes.win_rate(card.player).to_json() for row in rows}
+    out: dict[str, Any] = {f"win_rate_{NORMAL}": rates[NORMAL], "first_seed": REPORTED}
+    out["win_rate_zero"], out["win_rate_random"] = rates["zero"], rates["random"]
+    if len(labels) == 4:
+        out["win_rate_victim"] = rates[labels[3]]
+    return out
+
+
+def write_metrics(name: str, metrics: dict[str, Any]) -> None:
+    """Put measured metrics into a zoo card, keeping what it held under other names."""
+    folder = ZOO / name
+    bundle = load_bundle(folder)
+    card = bundle.card
+    provenance = {k: v for k, v in card.provenance.items() if k != "versions"}
+    save_bundle(
+        folder, bundle.policy, game=card.game, options=card.options, player=card.player,
+        layout=plain(card.layout), net_arch=card.architecture.net_arch,
+        activation=card.architecture.activation, provenance=provenance,
+        metrics={**card.metrics, **metrics},
+    )  # fmt: skip
+
+
+def import_zip(path: Path, world: World, player: str, target: Path) -> None:
+    """A stable-baselines3 zip of an MLP policy as a bundle, without unpickling anything.
+
+    Reads the zip's weights only (`load_data=False`). The network must be a plain `MlpPolicy` with
+    separate actor and critic of equal sizes; VecNormalize statistics are not in the zip, so the
+    policy must have been trained on raw observations.
+
+    Raises:
+        BundleError: not such a zip, or it does not fit the game.
+    """
+    from stable_baselines3.common.save_util import load_from_zip_file
+
+    try:
+        _, params, _ = load_from_zip_file(path, load_data=False, device="cpu")
+    except Exception as error:  # any file may be given; the library raises many kinds
+        raise BundleError(f"{path} is not a stable-baselines3 zip: {error}") from error
+    weights = (params or {}).get("policy")
+    if not isinstance(weights, dict):
+        raise BundleError(f"{path} holds no policy weights")
+    actor = [w for n, w in weights.items() if re.fullmatch(r"mlp_extractor\.policy_net\.\d+\.weight", n)]
+    game = world.make(1, threads=1)
+    net_arch = tuple(int(w.shape[0]) for w in actor)
+    network = build_network(
+        game.layouts[player].size, game.action_size(player), net_arch, "tanh"
+    )
+    state = network.state_dict()
+    missing = [n for n in state if n not in weights and "features_extractor" not in n]
+    if missing or not actor:
+        raise BundleError(f"{path} is not a plain MlpPolicy: no {missing[:3]}")
+    try:
+        network.load_state_dict({**state, **{n: weights[n] for n in state if n in weights}})
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise BundleError(f"{path} does not fit {player!r} of {world.game}: {reason}") from error
+    save_bundle(
+        target, NetworkPolicy(network), game=world.game, options=plain(game.options),
+        player=player, layout=game.layouts[player].to_json(), net_arch=net_arch,
+        activation="tanh", provenance={"recipe": "imported", "file": path.name},
+    )  # fmt: skip
+
+
+def compare(name: str, episodes: int = MEASURED_EPISODES) -> list[str]:
+    """Differences between a card's metrics and a new measurement on the same scenarios."""
+    card = find_card(f"zoo:{name}")
+    found = json.loads(json.dumps(plain(measure(name, episodes))))
+    differences = []
+    for key, value in found.items():
+        if key in card.metrics and card.metrics[key] != value:
+            differences.append(f"{name}: {key} is {value}, the card says {card.metrics[key]}")
+    return differences
