@@ -68,9 +68,9 @@ def normal_opponents(game: Game, player: str) -> list[str]:
     for name in zoo_names():
         card = read_card(bundle_folder(f"zoo:{name}"))  # type: ignore[arg-type]
         fits = card.game == game.id and card.player == player
-        if fits and [tuple(part) for part in card.layout] == layout:
-            if card.provenance.get("recipe") == "selfplay":
-                found.append(f"zoo:{name}")
+        same = [tuple(part) for part in card.layout] == layout
+        if fits and same and card.provenance.get("recipe") == "selfplay":
+            found.append(f"zoo:{name}")
     return found
 
 
@@ -130,9 +130,7 @@ def evaluate(
             if progress:
                 progress(f"{label}, mask {mask}")
             seen = masked(policy, game, player, mask, sigma)
-            result = play(
-                game, {player: seen, other: opponent}, seeds, deterministic=deterministic
-            )
+            result = play(game, {player: seen, other: opponent}, seeds, deterministic=deterministic)
             rows.append(Row(label, mask, result, player))
     return rows
 

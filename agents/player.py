@@ -56,7 +56,9 @@ class Player:
         self.learner = Learner(self.seat, ppo, seed, threads)
         self.judges = dict(judges or opponents)
         self.provenance = dict(provenance or {})
-        self.arena = make_game(game, min(SELECTION_EPISODES, 128), threads=threads.physics, **options)
+        self.arena = make_game(
+            game, min(SELECTION_EPISODES, 128), threads=threads.physics, **options
+        )
 
     @property
     def game(self) -> Game:

@@ -56,7 +56,9 @@ def bind(
     return out
 
 
-def train(config: ProtagonistConfig, run: Run, *, resume: bool = False, quiet: bool = False) -> Path:
+def train(
+    config: ProtagonistConfig, run: Run, *, resume: bool = False, quiet: bool = False
+) -> Path:
     """Train; returns the folder of the best checkpoint's bundle."""
     opponents = bind(config.game, config.options, config.player, config.opponents)
     player = Player(

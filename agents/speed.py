@@ -166,7 +166,9 @@ def _single() -> SingleEnv:
     return SingleEnv(GAME, player="kicker", opponent="zero")
 
 
-def learning_against_subproc(ppo: PPOConfig, threads: Threads, processes: int = 8) -> dict[str, float]:
+def learning_against_subproc(
+    ppo: PPOConfig, threads: Threads, processes: int = 8
+) -> dict[str, float]:
     """PPO on a Seat against the same PPO on SB3's SubprocVecEnv of single environments.
 
     The rollout and update have the same size; n_steps grows as the number of environments shrinks.

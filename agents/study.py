@@ -77,7 +77,9 @@ def measure_cell(study: ArmsStudy, arms: int, seed: int) -> dict[str, Any]:
         return named_policy(str(cell / name), game, player)
 
     cells = sorted(study.folder.glob(f"k{arms}-s*/selfplay/DONE"))
-    keepers = [load(done.parents[1], "selfplay/checkpoints/last/keeper", "keeper") for done in cells]
+    keepers = [
+        load(done.parents[1], "selfplay/checkpoints/last/keeper", "keeper") for done in cells
+    ]
     victim = load(folder, "selfplay/checkpoints/last/kicker", "kicker")
     opponents = {
         "normal": Pool(keepers),

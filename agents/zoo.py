@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from robo_adv.agents.evaluation import NORMAL, evaluate, opponent_policy, other_player
-from robo_adv.agents.evaluation import World
+from robo_adv.agents.evaluation import NORMAL, World, evaluate, opponent_policy, other_player
 from robo_adv.agents.named import find_bundle, find_card, named_policy, zoo_names
 from robo_adv.assets import ZOO
 from robo_adv.bundle import load_bundle, save_bundle
@@ -96,12 +95,11 @@ def import_zip(path: Path, world: World, player: str, target: Path) -> None:
     weights = (params or {}).get("policy")
     if not isinstance(weights, dict):
         raise BundleError(f"{path} holds no policy weights")
-    actor = [w for n, w in weights.items() if re.fullmatch(r"mlp_extractor\.policy_net\.\d+\.weight", n)]
+    layer = re.compile(r"mlp_extractor\.policy_net\.\d+\.weight")
+    actor = [weight for name, weight in weights.items() if layer.fullmatch(name)]
     game = world.make(1, threads=1)
     net_arch = tuple(int(w.shape[0]) for w in actor)
-    network = build_network(
-        game.layouts[player].size, game.action_size(player), net_arch, "tanh"
-    )
+    network = build_network(game.layouts[player].size, game.action_size(player), net_arch, "tanh")
     state = network.state_dict()
     missing = [n for n in state if n not in weights and "features_extractor" not in n]
     if missing or not actor:

@@ -90,7 +90,7 @@ class SingleEnv(gymnasium.Env[Observation, Array]):
             single.update({k: v[0].item() for k, v in final.items() if not k.startswith("_")})
         return last, float(reward[0]), bool(terminated[0]), bool(truncated[0]), single
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> npt.NDArray[np.uint8] | None:
         frames = self.seat.render()
         return None if frames is None else frames[0]
 

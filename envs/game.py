@@ -381,15 +381,15 @@ class Game(ABC):
         """Runs the substeps; returns which simulations diverged (N,), put back to before."""
         self.qpos_before[:] = self.qpos
         self.qvel_before[:] = self.qvel
+        diverged: Bools = np.zeros(self.num_envs, dtype=np.bool_)
         try:
             self.batch.rollout(
                 self.substeps, record=("sensordata",), out={"sensordata": self.sensors}
             )
-            diverged = np.zeros(self.num_envs, dtype=bool)
         except SimulationError as error:
-            diverged = np.isin(np.arange(self.num_envs), error.ids)
+            diverged[error.ids] = True
         if self.batch.warning.any():
-            diverged |= self.batch.warning.any(axis=1)
+            diverged |= np.asarray(self.batch.warning).any(axis=1)
             self.batch.warning[:] = 0
         if diverged.any():
             self.qpos[diverged] = self.qpos_before[diverged]

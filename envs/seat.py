@@ -52,7 +52,9 @@ class Seat(ResumableEnv):
                 raise unknown("opponent", name, others)
         missing = [p for p in game.players if p != player and p not in opponents]
         if missing:
-            raise RoboAdvError(f"no policy is bound to {', '.join(missing)}; pass opponents={{...}}")
+            raise RoboAdvError(
+                f"no policy is bound to {', '.join(missing)}; pass opponents={{...}}"
+            )
         self.game, self.player, self.render_mode = game, player, render_mode
         self.num_envs = game.num_envs
         self.metadata = {
@@ -179,7 +181,7 @@ class Seat(ResumableEnv):
         info["final_info"], info["_final_info"] = details, ended
         return info
 
-    def render(self) -> tuple[npt.NDArray[np.uint8], ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[npt.NDArray[np.uint8], ...] | None:
         """One (480, 640, 3) picture per simulation in `render_mode="rgb_array"`."""
         if self.render_mode is None:
             return None

@@ -60,7 +60,9 @@ class Masked:
             state = self.start(np.arange(len(observation), dtype=np.uint64), observation)
         initial, seeds, step, *inner = state
         seen = self._masked(observation, initial, seeds, step)
-        action, after = self.policy.predict(seen, tuple(inner) or None, episode_start, deterministic)
+        action, after = self.policy.predict(
+            seen, tuple(inner) or None, episode_start, deterministic
+        )
         kept = tuple(after) if after is not None and inner else tuple(inner)
         return action, (initial, seeds, step + np.uint64(1), *kept)
 

@@ -156,7 +156,7 @@ class _Queue:
         self.next += len(ids)
         self.assigned[ids] = np.where(index < len(self.seeds), index, -1)
         wrapped = index % len(self.seeds)
-        levels = None if self.levels is None else [self.levels[i] for i in wrapped]
+        levels = None if self.levels is None else [self.levels[int(i)] for i in wrapped]
         return self.seeds[wrapped], levels
 
 

@@ -166,9 +166,7 @@ class Run:
     def truncate_metrics(self, steps: int) -> None:
         """Drop the lines beyond `steps`: those of work that a resume does again."""
         kept = [line for line in self.metrics() if line.get("steps", 0) <= steps]
-        write_text(
-            self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept)
-        )
+        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json, then DONE."""

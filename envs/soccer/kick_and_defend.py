@@ -250,10 +250,7 @@ class KickAndDefend(Game):
                 Slice("ball_relative", 3, "m"),
                 Slice("ball_velocity", 3, "m/s"),
                 Slice("goal_relative_to_ball", 3, "m"),
-                *(
-                    Slice(f"opponent_{s.name}", s.size, s.unit)
-                    for s in self.body.visible_layout
-                ),
+                *(Slice(f"opponent_{s.name}", s.size, s.unit) for s in self.body.visible_layout),
                 Slice("clock", 1, "fraction left"),
             ]
         )

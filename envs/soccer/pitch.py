@@ -1,9 +1,9 @@
 """The pitch: a small-size training half, scaled to the players' body.
 
 From the RoboCup Small Size League rules (https://robocup-ssl.github.io/ssl-rules/): the goal of
-division A (1.8 m wide, 0.16 m high, 0.18 m deep) and the defence area of division B (2 m wide, 1 m deep).
-The pitch is 4.25 m x 3 m, shorter than either division's half, so that an episode takes seconds. Goal
-posts and lines are seen and judged, not collided with.
+division A (1.8 m wide, 0.16 m high, 0.18 m deep) and the defence area of division B (2 m wide, 1 m
+deep). The pitch is 4.25 m x 3 m, shorter than either division's half, so that an episode takes
+seconds. Goal posts and lines are seen and judged, not collided with.
 """
 
 from __future__ import annotations

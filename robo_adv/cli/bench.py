@@ -95,5 +95,7 @@ def print_arms(console: Console, tables: list[dict[str, Any]]) -> None:
             means.setdefault(key, []).append(float(rate))
     for key, rates in lines.items():
         arms, opponent, mask = key
-        table.add_row(str(arms), opponent, mask, f"{100 * mean(means[key]):.1f} %", "  ".join(rates))
+        table.add_row(
+            str(arms), opponent, mask, f"{100 * mean(means[key]):.1f} %", "  ".join(rates)
+        )
     console.print(table)

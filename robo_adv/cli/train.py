@@ -61,7 +61,7 @@ class Train:
             return resume(self.resume, console)
         config: Any
         options = parse_options(self.set)
-        common = {
+        common: dict[str, Any] = {
             "game": self.game, "options": options, "seed": self.seed, "ppo": self.ppo,
             "threads": self.threads,
         }  # fmt: skip

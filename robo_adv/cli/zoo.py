@@ -60,7 +60,7 @@ class Zoo:
             rate = card.metrics.get("win_rate_normal")
             text = "not measured"
             if isinstance(rate, dict):
-                text = f"{100 * rate['rate']:.1f} [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}] %"  # noqa: E501
+                text = f"{100 * rate['rate']:.1f} [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}] %"
             options = " ".join(f"{k}={v}" for k, v in card.options.items())
             made = f"{card.provenance.get('recipe')}, {card.provenance.get('seed')}"
             table.add_row(name, card.player, options, text, made)

@@ -139,8 +139,8 @@ class Learner:
         _restore_generators(self.generators)
         self.vec_env.finished.clear()
         torch.set_num_threads(self.threads.rollout)
-        self.ppo.learn(self.config.rollout, reset_num_timesteps=False, log_interval=None,
-                       callback=_BeforeUpdate(self.threads.update))  # fmt: skip
+        before_update = _BeforeUpdate(self.threads.update)
+        self.ppo.learn(self.config.rollout, before_update, reset_num_timesteps=False)
         torch.set_num_threads(self.threads.rollout)
         extractor = self.ppo.policy.features_extractor
         assert isinstance(extractor, NormalisedObservation)
@@ -265,4 +265,3 @@ def _signed(array: Array) -> Array:
 
 def _with_prefix(items: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {k.removeprefix(prefix): v for k, v in items.items() if k.startswith(prefix)}
-

@@ -142,9 +142,9 @@ def _log(
 ) -> None:
     run.log({"steps": steps, **metrics, "steps_per_second": round(speed)})
     for name, value in metrics.items():
-        board.add_scalar(name, value, steps)  # type: ignore[no-untyped-call]
+        board.add_scalar(name, value, steps)
     if metrics.get("episodes"):
-        board.add_scalar("win_rate", metrics.get("wins", 0) / metrics["episodes"], steps)  # type: ignore[no-untyped-call]
+        board.add_scalar("win_rate", metrics.get("wins", 0) / metrics["episodes"], steps)
 
 
 @contextmanager

@@ -145,5 +145,7 @@ class NetworkPolicy:
     def mean(self, observation: torch.Tensor) -> torch.Tensor:
         """Mean action (N, a), before clipping; differentiable with respect to (N, d)."""
         features = self.network.extract_features(observation, self.network.pi_features_extractor)
+        assert isinstance(features, torch.Tensor)
         latent = self.network.mlp_extractor.forward_actor(features)
-        return self.network.action_net(latent)
+        action: torch.Tensor = self.network.action_net(latent)
+        return action

@@ -56,7 +56,7 @@ class VectorToVecEnv(VecEnv):
     def reset(self) -> Array:
         observation, _ = self.env.reset(seed=self._seed)
         self._seed = None
-        return observation
+        return np.asarray(observation)
 
     def step_async(self, actions: Array) -> None:
         self._actions = actions

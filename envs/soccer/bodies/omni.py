@@ -147,7 +147,7 @@ class Omni(Body):
         ]
 
     @cached_property
-    def own_layout(self) -> list[Slice]:  # type: ignore[override]
+    def own_layout(self) -> list[Slice]:
         return [
             Slice("own_position", 2, "m"),
             Slice("own_heading", 2, "cos, sin"),
@@ -162,7 +162,7 @@ class Omni(Body):
         return [qpos[:, :2], np.cos(heading), np.sin(heading), qpos[:, 3:]]
 
     @cached_property
-    def visible_layout(self) -> list[Slice]:  # type: ignore[override]
+    def visible_layout(self) -> list[Slice]:
         return [
             Slice("position", 2, "m"),
             Slice("heading", 2, "cos, sin"),
