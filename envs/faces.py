@@ -146,7 +146,11 @@ class GameParallelEnv(ParallelEnv[str, Observation, Array]):
         agents, final = self.agents, result.final
         obs = {p: (final.obs if final else result.obs)[p][0] for p in agents}
         infos: dict[str, dict[str, Any]] = {
-            p: {"costs": {k: float(v[0]) for k, v in result.costs[p].items()}} for p in agents
+            p: {
+                "reward_terms": {k: float(v[0]) for k, v in result.reward_terms[p].items()},
+                "costs": {k: float(v[0]) for k, v in result.costs[p].items()},
+            }
+            for p in agents
         }
         if final is not None:
             winner = int(final.winner[0])

@@ -4,7 +4,7 @@
 
 1. actions are checked, clipped and written to `ctrl` (a non-finite action forfeits the episode);
 2. the substeps run on the batch's threads, contact sensors recorded at each of them;
-3. simulations that diverged go back to their last valid state; counters advance;
+3. simulations that diverged end, with the last observation that was valid; counters advance;
 4. the verdict: who won, or a draw;
 5. reward terms and cost terms, both named, costs in physical units and never part of rewards;
 6. episodes that are over report their final observation and restart (same-step autoreset);
@@ -357,7 +357,8 @@ class Game(ABC):
         return dict(chosen)
 
     def _observe_all(self) -> dict[str, Observation]:
-        return {p: self.observe(p, slice(None)) for p in self.players}
+        self._obs = {p: self.observe(p, slice(None)) for p in self.players}
+        return dict(self._obs)
 
     def _apply_actions(self, actions: Mapping[str, npt.ArrayLike]) -> Ints:
         """Writes `ctrl`; returns who forfeits (N,): the index of the first player whose action is
@@ -370,7 +371,7 @@ class Game(ABC):
                 raise RoboAdvError(
                     f"action of {player!r} has shape {action.shape}, expected {expected}"
                 )
-            bad = ~np.isfinite(action).all(axis=1)
+            bad: Bools = ~np.isfinite(action).all(axis=1)
             if bad.any():
                 forfeit[bad] = index
                 action = np.where(bad[:, None], 0.0, action)
@@ -381,7 +382,7 @@ class Game(ABC):
         """Runs the substeps; returns which simulations diverged (N,), put back to before."""
         self.qpos_before[:] = self.qpos
         self.qvel_before[:] = self.qvel
-        diverged: Bools = np.zeros(self.num_envs, dtype=np.bool_)
+        diverged: Any = np.zeros(self.num_envs, dtype=np.bool_)
         try:
             self.batch.rollout(
                 self.substeps, record=("sensordata",), out={"sensordata": self.sensors}
@@ -389,13 +390,14 @@ class Game(ABC):
         except SimulationError as error:
             diverged[error.ids] = True
         if self.batch.warning.any():
-            diverged |= np.asarray(self.batch.warning).any(axis=1)
+            diverged |= self.batch.warning.reshape(self.num_envs, -1).any(axis=1)
             self.batch.warning[:] = 0
         if diverged.any():
-            self.qpos[diverged] = self.qpos_before[diverged]
-            self.qvel[diverged] = self.qvel_before[diverged]
+            self.batch.state[diverged] = self._fresh  # any valid state: the episode ends here
+            self.qpos_before[diverged] = self.qpos[diverged]
+            self.qvel_before[diverged] = self.qvel[diverged]
             self.sensors[diverged] = 0.0
-        return diverged
+        return np.asarray(diverged, dtype=np.bool_)
 
     def _judge(self, forfeit: Ints, diverged: Bools) -> Ints:
         winner = self.verdict()
@@ -408,7 +410,7 @@ class Game(ABC):
         terms = self.reward_terms(player)
         keep = None if not diverged.any() else ~diverged
         return {
-            name: weight * (terms[name] if keep is None else terms[name] * keep)
+            name: weight * (terms[name] if keep is None else np.where(keep, terms[name], 0.0))
             for name, weight in self.weights[player].items()
         }
 
@@ -427,9 +429,13 @@ class Game(ABC):
     def _finish(self, ids: Ints, winner: Ints, diverged: Bools, forfeit: Ints) -> Final | None:
         if not len(ids):
             return None
+        obs = {p: self.observe(p, ids) for p in self.players}
+        spoilt = diverged[ids]
+        for p in self.players if spoilt.any() else ():
+            obs[p][spoilt] = self._obs[p][ids[spoilt]]  # the last one that was valid
         final = Final(
             ids=ids,
-            obs={p: self.observe(p, ids) for p in self.players},
+            obs=obs,
             seeds=self.seeds[ids],
             levels=[self.levels[i] for i in ids],
             winner=winner[ids],

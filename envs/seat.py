@@ -71,17 +71,20 @@ class Seat(ResumableEnv):
             self.single_action_space, self.num_envs
         )
         self.drivers = {
-            name: Driver(policy, self.num_envs, deterministic) for name, policy in opponents.items()
+            name: Driver(policy, self.num_envs, deterministic, game.players.index(name))
+            for name, policy in opponents.items()
         }
         self._obs: dict[str, Observation] | None = None
 
     def rebind(self, opponents: Mapping[str, Policy]) -> None:
         """Replace bound policies; running episodes go on with the new ones from their next step."""
         for name, policy in opponents.items():
-            self.drivers[name] = Driver(policy, self.num_envs, self.drivers[name].deterministic)
+            before = self.drivers[name]
+            driver = Driver(policy, self.num_envs, before.deterministic, before.lane)
+            self.drivers[name] = driver
             if self._obs is not None:
                 everyone = np.arange(self.num_envs)
-                self.drivers[name].begin(everyone, self.game.seeds, self._obs[name])
+                driver.begin(everyone, self.game.seeds, self._obs[name])
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None

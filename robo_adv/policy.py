@@ -75,10 +75,13 @@ class Driver:
         policy: the policy; one without `start` may keep any state of its own (recurrent ones do).
         num_envs: N.
         deterministic: whether stochastic policies act by their mode.
+        lane: the player's index; players of one episode draw different random numbers.
     """
 
-    def __init__(self, policy: Policy, num_envs: int, deterministic: bool = True) -> None:
-        self.policy = policy
+    def __init__(
+        self, policy: Policy, num_envs: int, deterministic: bool = True, lane: int = 0
+    ) -> None:
+        self.policy, self.lane = policy, lane
         self.num_envs = num_envs
         self.deterministic = deterministic
         self.state: State = None
@@ -89,7 +92,8 @@ class Driver:
         self.starts[ids] = True
         if not isinstance(self.policy, EpisodicPolicy):
             return
-        fresh = self.policy.start(seeds, observation[ids])
+        own = seeding.derive(seeds, seeding.PLAYER, self.lane)
+        fresh = self.policy.start(own, observation[ids])
         if self.state is None:
             self.state = tuple(
                 np.zeros((self.num_envs, *part.shape[1:]), part.dtype) for part in fresh
@@ -170,6 +174,11 @@ class Pool:
             action, after = predict_padded(
                 policy, observation[rows], mine_rows, starts[rows], deterministic
             )
+            if after is not None and not width:
+                raise RoboAdvError(
+                    f"{type(policy).__name__} keeps a state; in a pool it needs `start(seeds, "
+                    "observation)`, which gives one row of state per episode"
+                )
             for whole, part in zip(mine, after or (), strict=False):
                 whole[rows] = part
             if actions is None:

@@ -112,7 +112,9 @@ def play(
     rows = np.arange(width)
     first_seeds, first_levels = queue(rows)
     obs = game.reset(first_seeds, levels=first_levels)
-    drivers = {p: Driver(policies[p], width, deterministic) for p in game.players}
+    drivers = {
+        p: Driver(policies[p], width, deterministic, lane) for lane, p in enumerate(game.players)
+    }
     for p, driver in drivers.items():
         driver.begin(rows, first_seeds, obs[p])
     columns: dict[str, Array] = {}

@@ -18,6 +18,7 @@ ACTION = 3  # stream of a stochastic policy's actions
 MASK = 4  # stream of a noise mask
 LEVEL = 5  # stream that samples levels
 NEXT = 6  # stream of the seeds of following episodes
+PLAYER = 7  # stream of the seeds that each player's policy gets
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -31,8 +32,11 @@ def _mix(x: Seeds) -> Seeds:
 
 
 def as_seeds(seeds: npt.ArrayLike) -> Seeds:
-    """Any array of integers as (n,) uint64 seeds; negative ones wrap."""
-    return np.atleast_1d(np.asarray(seeds)).astype(np.uint64)
+    """Any integers as (n,) uint64 seeds; negative ones wrap, lists never pass through floats."""
+    if not isinstance(seeds, np.ndarray):
+        exact = np.atleast_1d(np.asarray(seeds, dtype=object))
+        return np.array([int(seed) % 2**64 for seed in exact], dtype=np.uint64)
+    return np.atleast_1d(seeds).astype(np.uint64)
 
 
 def derive(seeds: npt.ArrayLike, stream: int, position: npt.ArrayLike = 0) -> Seeds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -20,6 +21,7 @@ from robo_adv.envs.game import (
     Ints,
     Observation,
     Terms,
+    check_options,
 )
 from robo_adv.envs.layout import Layout, Slice
 from robo_adv.envs.soccer.bodies.body import BODIES, Body
@@ -105,13 +107,17 @@ class KickAndDefend(Game):
         "fall": Cost("1", "the body has fallen"),
     }
 
-    def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
-        options = kwargs.get("options")
-        if options is None:
-            names = KickAndDefendOptions.__dataclass_fields__
-            given = {name: kwargs.pop(name) for name in list(kwargs) if name in names}
-            options = KickAndDefendOptions(**given)
-            kwargs["options"] = options
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        threads: int = 0,
+        reward: Mapping[str, str | Mapping[str, float]] | None = None,
+        options: GameOptions | None = None,
+        **option_values: Any,
+    ) -> None:
+        options = options or check_options(KickAndDefendOptions, option_values)
+        assert isinstance(options, KickAndDefendOptions)
         self.body = options.make_body()
         self.scale = self.body.scale
         self.pitch = Pitch.scaled(self.scale.length)
@@ -119,7 +125,7 @@ class KickAndDefend(Game):
         self.clock_steps = round(self.scale.clock / (self.scale.timestep * self.substeps))
         self.start_numbers = _START_DRAWS + 2 * self.body.noise
         self.design_space = self._design_space()
-        super().__init__(num_envs, **kwargs)
+        super().__init__(num_envs, threads=threads, reward=reward, options=options)
         self._find_addresses()
         self._nominal = {
             name: getattr(self.model, name).copy()
@@ -208,7 +214,8 @@ class KickAndDefend(Game):
         friction[ids, ball_geom, 0] = value["ball_friction"][ids]
         friction[ids, ball_geom, 2] = value["ball_rolling_friction"][ids]
         for player in self.players:
-            bodies = [b for b in range(model.nbody) if model.body(b).name.startswith(f"{player}_")]
+            root = model.body(f"{player}_{self.body.root}").id
+            bodies = np.flatnonzero(model.body_rootid == root)
             for b in bodies:
                 ratio = value[f"{player}_mass"][ids]
                 mass[ids, b] = ratio * self._nominal["body_mass"][b]

@@ -44,10 +44,12 @@ class Pitch:
 def base_spec(pitch: Pitch, scale: Scale) -> mujoco.MjSpec:
     """Floor, lines, goal, light, cameras and solver options, without ball or players."""
     spec = mujoco.MjSpec()
+    spec.compiler.degree = False
     spec.option.timestep = scale.timestep
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC  # mirrors with the world; pyramids do not
     _set_looks(spec, pitch)
-    world = spec.worldbody
+    world, lawn = spec.worldbody, _LAWN * pitch.goal_x
     world.add_light(
         pos=(-0.5 * pitch.goal_x, -0.9 * pitch.goal_x, 2.5 * pitch.goal_x),
         dir=(0.2, 0.36, -1),  # through the middle, so that the shadow map covers the pitch
@@ -58,7 +60,7 @@ def base_spec(pitch: Pitch, scale: Scale) -> mujoco.MjSpec:
     world.add_geom(
         name="floor",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=(_LAWN * pitch.goal_x, _LAWN * pitch.goal_x, 0.1),  # drawn size; it collides everywhere
+        size=(lawn, lawn, 0.1),  # as drawn; a plane collides everywhere
         material="lawn",
         contype=FLOOR_BIT,
         conaffinity=0,
@@ -207,5 +209,6 @@ def add_ball(spec: mujoco.MjSpec, scale: Scale, player_bits: int) -> None:
         conaffinity=FLOOR_BIT | player_bits,
         condim=6,
         priority=1,
+        solimp=(0.995, 0.999, 0.001, 0.5, 2),  # a resting ball sinks 0.02 mm (omni)
         friction=(0.3, 0.005 * scale.ball_radius, 0.04 * scale.ball_radius),
     )

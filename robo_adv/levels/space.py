@@ -54,7 +54,8 @@ class Parameter:
         if self.kind == "choice":
             return self.options[min(int(u * len(self.options)), len(self.options) - 1)]
         if self.kind == "log":
-            return float(np.exp(np.log(self.low) + u * (np.log(self.high) - np.log(self.low))))
+            value = float(np.exp(np.log(self.low) + u * (np.log(self.high) - np.log(self.low))))
+            return min(max(value, self.low), self.high)
         value = self.low + u * (self.high - self.low)
         return round(value) if self.kind == "int" else float(value)
 

@@ -19,8 +19,8 @@ FALLEN_BELOW = 0.2  # [m] the lower end of Ant-v5's healthy range
 NOISE = 0.1  # [rad] as in Ant-v5
 
 # Joints: hip and ankle of front left, front right, back left, back right. Mirroring (y -> -y) swaps
-# left and right; hips turn the other way. Ankle axes are (-1, 1), (1, 1), (-1, 1), (1, 1): under the
-# mirror the axis of leg 1 becomes minus that of leg 4, as pseudo-vectors change sign.
+# left and right. Axes are pseudo-vectors, (x, y, z) -> (-x, y, -z): hips turn the other way, while the
+# ankle axis of leg 1, (-1, 1, 0), becomes that of leg 4, (1, 1, 0), so ankles keep their sign.
 _JOINT_MIRROR = np.array([6, 7, 4, 5, 2, 3, 0, 1])
 _ACTUATORS = np.array([6, 7, 0, 1, 2, 3, 4, 5])  # joint that actuator i of ant.xml drives
 
@@ -102,7 +102,7 @@ class Ant(Body):
         return (qpos[:, 2] < FALLEN_BELOW) | (upright < 0.0)
 
     def mirror(self) -> tuple[Mirror, Mirror, Mirror]:
-        joint_sign = -np.ones(8)
+        joint_sign = np.tile([-1.0, 1.0], 4)
         qpos = Mirror(
             np.concatenate([np.arange(7), 7 + _JOINT_MIRROR]),
             np.concatenate([[1, -1, 1], [1, -1, 1, -1], joint_sign]),

@@ -65,6 +65,7 @@ class Omni(Body):
 
     def spec(self) -> mujoco.MjSpec:
         spec = mujoco.MjSpec()
+        spec.compiler.degree = False
         body = spec.worldbody.add_body(name=self.root)
         for name, axis, kind in (
             ("x", (1, 0, 0), mujoco.mjtJoint.mjJNT_SLIDE),
