@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robo_adv.agents import adversary
-from robo_adv.agents.evaluation import NORMAL, Row, evaluate, opponent_policy, other_player, world_of
+from robo_adv.agents.evaluation import (
+    NORMAL,
+    Row,
+    evaluate,
+    opponent_policy,
+    other_player,
+    world_of,
+)
 from robo_adv.agents.named import find_card, named_policy
 from robo_adv.masks import MASKS
 from robo_adv.runs import Run
@@ -33,9 +40,10 @@ class DemoConfig:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """The adversary's bundle and the rows of the table, the normal opponent first."""
+    """The adversary's bundle and training run, and the table's rows, the normal opponent first."""
 
     adversary: Path
+    training: Run
     rows: list[Row]
 
 
@@ -46,8 +54,9 @@ def run_demo(config: DemoConfig, run: Run, announce: Callable[[str], None]) -> D
         victim=config.victim, steps=config.steps, seed=config.seed, ppo=config.ppo,
         threads=config.threads,
     )  # fmt: skip
-    bundle = adversary.train(attack, run)
     card = find_card(config.victim)
+    training = Run.at(run.folder / "adversary", card.game, "adversary", attack, config.seed)
+    bundle = adversary.train(attack, training)
     world = world_of([config.victim])
     game = world.make(1, threads=1)
     other = other_player(game, card.player)
@@ -61,4 +70,4 @@ def run_demo(config: DemoConfig, run: Run, announce: Callable[[str], None]) -> D
             world, card.player, victim, who, masks=masks, episodes=config.episodes,
             progress=announce,
         )  # fmt: skip
-    return DemoResult(bundle, rows)
+    return DemoResult(bundle, training, rows)

@@ -18,7 +18,7 @@ from robo_adv.agents.named import named_policy
 from robo_adv.errors import RoboAdvError
 from robo_adv.masks import MASKS
 from robo_adv.policy import Pool
-from robo_adv.runs import Run, plain
+from robo_adv.runs import Run
 from robo_adv.training.learner import Threads
 from robo_adv.training.loop import RESUME
 
@@ -48,9 +48,7 @@ def _part(folder: Path, name: str, config: Any, train: Callable[..., Path]) -> P
         return best
     if (path / RESUME).exists():
         return train(config, Run.open(path), resume=True)
-    run = Run(path, {"verb": name, "game": GAME, "seed": config.seed, "config": plain(config)})
-    run.write_json("config.json", run.config)
-    return train(config, run)
+    return train(config, Run.at(path, GAME, name, config, config.seed))
 
 
 def train_cell(study: ArmsStudy, arms: int, seed: int) -> None:

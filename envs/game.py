@@ -155,6 +155,9 @@ class Game(ABC):
     ) -> None:
         if num_envs < 1:
             raise RoboAdvError(f"num_envs must be at least 1, got {num_envs}")
+        if options is not None and option_values:
+            known = [field.name for field in fields(self.Options)]
+            raise unknown("option", next(iter(option_values)), known, "(options is given too)")
         self.options = options or check_options(self.Options, option_values)
         self.num_envs = num_envs
         self.weights = {p: self._weights(p, (reward or {}).get(p, "dense")) for p in self.players}
@@ -181,6 +184,7 @@ class Game(ABC):
         self.qpos_before = self.qpos.copy()  # (N, nq) before the last control step
         self.qvel_before = self.qvel.copy()
         self.winner = np.full(num_envs, ONGOING, dtype=np.int64)
+        self._seen: dict[str, Observation] = {}  # what the players saw last
         self._renderer: BatchRenderer | None = None
         self._returns = {p: np.zeros(num_envs) for p in self.players}
         # One row per cost term (C, N), summed up over the running episodes.
@@ -223,6 +227,10 @@ class Game(ABC):
 
     def measure(self) -> None:
         """Called once after the physics: what verdict, rewards and costs of both players share."""
+
+    def ending(self, i: int) -> str:
+        """How the episode that just ended in simulation i ended, in words; '' if unknown."""
+        return ""
 
     def truncation(self) -> Bools:
         """Episodes cut by a limit foreign to the rules (N,); a game's own clock gives a verdict."""
@@ -307,6 +315,7 @@ class Game(ABC):
         for p in self.players:
             self._returns[p][:] = snapshot[f"returns.{p}"]
             self._episode_costs[p][:] = snapshot[f"costs.{p}"]
+        self._observe_all()
 
     def level(self, ids: Ints, name: str) -> Array:
         """The value (n,) of a numeric level parameter in simulations `ids`."""
@@ -357,8 +366,8 @@ class Game(ABC):
         return dict(chosen)
 
     def _observe_all(self) -> dict[str, Observation]:
-        self._obs = {p: self.observe(p, slice(None)) for p in self.players}
-        return dict(self._obs)
+        self._seen = {p: self.observe(p, slice(None)) for p in self.players}
+        return dict(self._seen)
 
     def _apply_actions(self, actions: Mapping[str, npt.ArrayLike]) -> Ints:
         """Writes `ctrl`; returns who forfeits (N,): the index of the first player whose action is
@@ -371,10 +380,10 @@ class Game(ABC):
                 raise RoboAdvError(
                     f"action of {player!r} has shape {action.shape}, expected {expected}"
                 )
-            bad: Bools = ~np.isfinite(action).all(axis=1)
+            bad = np.logical_not(np.isfinite(action).all(axis=1))
             if bad.any():
                 forfeit[bad] = index
-                action = np.where(bad[:, None], 0.0, action)
+                action = np.where(bad.reshape(-1, 1), 0.0, action)
             self.apply(player, np.clip(action, -1.0, 1.0))
         return forfeit
 
@@ -390,7 +399,7 @@ class Game(ABC):
         except SimulationError as error:
             diverged[error.ids] = True
         if self.batch.warning.any():
-            diverged |= self.batch.warning.reshape(self.num_envs, -1).any(axis=1)
+            diverged |= self.batch.warning[:, :, 1].any(axis=1)  # (N, kinds, [info, count])
             self.batch.warning[:] = 0
         if diverged.any():
             self.batch.state[diverged] = self._fresh  # any valid state: the episode ends here
@@ -432,7 +441,7 @@ class Game(ABC):
         obs = {p: self.observe(p, ids) for p in self.players}
         spoilt = diverged[ids]
         for p in self.players if spoilt.any() else ():
-            obs[p][spoilt] = self._obs[p][ids[spoilt]]  # the last one that was valid
+            obs[p][spoilt] = self._seen[p][ids[spoilt]]  # the last one that was valid
         final = Final(
             ids=ids,
             obs=obs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import imageio.v2
@@ -61,7 +62,8 @@ def _write_mp4(path: Path, frames: Iterator[Picture], fps: float, count: int) ->
         output_params=["-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
     )  # fmt: skip
     try:
-        with writer:
+        # Not `with writer`, which leaves ffmpeg running, and writing, after an exception.
+        with closing(writer):
             for frame in frames:
                 writer.append_data(frame)
     except OSError as error:

@@ -111,7 +111,12 @@ class Run:
         folder, extra = base, 1
         while folder.exists():
             folder, extra = base.with_name(f"{base.name}-{extra}"), extra + 1
-        run = Run(folder, {"verb": verb, "game": game, "seed": seed, "config": values})
+        return Run.at(folder, game, verb, config, seed)
+
+    @staticmethod
+    def at(folder: Path, game: str, verb: str, config: Any, seed: int) -> Run:
+        """A new run in exactly this folder, for example a part of another run."""
+        run = Run(folder, {"verb": verb, "game": game, "seed": seed, "config": plain(config)})
         run.write_json("config.json", run.config)
         run.write_json("versions.json", versions())
         write_text(folder / "command.txt", " ".join(sys.argv) + "\n")

@@ -32,6 +32,7 @@ from robo_adv.levels import DesignSpace, Parameter
 KICKER, KEEPER = 0, 1
 COLOURS = {"kicker": (0.16, 0.42, 0.86, 1.0), "keeper": (0.83, 0.17, 0.22, 1.0)}
 _BALL = slice(0, 3)
+_ENDINGS = ("", "goal", "ball out", "keeper left its area", "saved", "both fallen", "time is up")
 _START_DRAWS = 8  # kicker x, y, heading; keeper x, y, heading; ball x, y
 
 
@@ -303,12 +304,18 @@ class KickAndDefend(Game):
             ball[:, self._q["keeper"]]
         )
         late = self.length >= self.clock_steps
-        winner = np.full(self.num_envs, ONGOING, dtype=np.int64)
-        winner[saved | fallen | late] = KEEPER
-        winner[self._keeper_out()] = KICKER if self.options.keeper_out == "loses" else DRAW
-        winner[out] = KEEPER
-        winner[goal] = KICKER
-        return winner
+        # Lower rules first, so that the first of the list in the docstring has the last word.
+        rule = np.zeros(self.num_envs, dtype=np.int64)
+        for number, broken in (
+            (6, late), (5, fallen), (4, saved), (3, self._keeper_out()), (2, out), (1, goal),
+        ):  # fmt: skip
+            rule[broken] = number
+        self._rule = rule
+        keeper_out = KICKER if self.options.keeper_out == "loses" else DRAW
+        return np.array([ONGOING, KICKER, KEEPER, keeper_out, KEEPER, KEEPER, KEEPER])[rule]
+
+    def ending(self, i: int) -> str:
+        return _ENDINGS[int(self._rule[i])]
 
     def _keeper_out(self) -> npt.NDArray[np.bool_]:
         pitch = self.pitch

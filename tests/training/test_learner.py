@@ -86,7 +86,7 @@ def test_truncation_is_bootstrapped_and_termination_is_not() -> None:
 
 def test_advantages_are_generalised_advantage_estimates() -> None:
     """Schulman et al. 2016, eq. 16, by the sum over all later steps instead of the recursion."""
-    config = PPOConfig(num_envs=8, n_steps=16, batch_size=64, net_arch=(16,), gae_lambda=0.7)
+    config = PPOConfig(num_envs=8, n_steps=40, batch_size=64, net_arch=(16,), gae_lambda=0.7)
     learner = Learner(_seat(), config, 1, ONE_THREAD)
     learner.iterate()
     buffer = learner.ppo.rollout_buffer
@@ -94,7 +94,7 @@ def test_advantages_are_generalised_advantage_estimates() -> None:
     weight = config.gamma * config.gae_lambda
     assert starts[1:].any(), "no episode ended, so the check would say little"
     for row in range(8):
-        for t in range(15):
+        for t in range(39):
             later = np.flatnonzero(starts[t + 1 :, row])
             end = t + 1 + int(later[0]) if len(later) else None
             if end is None:
@@ -145,7 +145,7 @@ def test_statistics_are_those_of_all_observations_so_far() -> None:
     learner, seen = Learner(_seat(), CONFIG, 4, ONE_THREAD), []
     for _ in range(3):
         learner.iterate()
-        seen.append(learner.ppo.rollout_buffer.observations.reshape(-1, 0 + _size(learner)).copy())
+        seen.append(learner.ppo.rollout_buffer.observations.reshape(-1, _size(learner)).copy())
         everything = np.concatenate(seen).astype(np.float64)
         statistics = _statistics(learner)
         assert float(statistics.count) == len(everything)

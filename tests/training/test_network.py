@@ -27,9 +27,9 @@ def _normaliser(size: int = 4) -> NormalisedObservation:
     return NormalisedObservation(gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32))
 
 
-def _policy(seed: int = 0) -> NetworkPolicy:
+def _policy(seed: int = 0, net_arch: tuple[int, ...] = (16,)) -> NetworkPolicy:
     torch.manual_seed(seed)
-    return NetworkPolicy(build_network(SIZE, ACTIONS, (8,), "tanh"))
+    return NetworkPolicy(build_network(SIZE, ACTIONS, net_arch, "tanh"))
 
 
 @pytest.mark.parametrize("sizes", [(7,), (1, 1, 1), (5, 64, 2, 300), (1000, 3)])
@@ -73,7 +73,7 @@ def test_weights_are_copies_that_name_shared_layers_once() -> None:
     weights = network_weights(policy.network)
     assert not [name for name in weights if name.startswith(("pi_features", "vf_features"))]
     weights["log_std"] += 1.0
-    assert float(policy.network.log_std[0]) == 0.0
+    assert policy.network.log_std.tolist()[0] == 0.0
 
 
 def test_gradients_pass_from_actions_to_raw_observations() -> None:
@@ -137,3 +137,18 @@ def test_actions_stay_in_the_box() -> None:
         policy.network.log_std.fill_(5.0)
     action, _ = policy.predict(np.zeros((64, SIZE), np.float32))
     assert np.abs(action).max() == 1.0
+
+
+@pytest.mark.xfail(
+    strict=False,  # depends on the processor's matrix kernels
+    reason="MKL's kernels for narrow layers (inputs not a multiple of 4, 2..11 outputs) depend on "
+    "whether the row's number is even, so an episode depends on its place in the batch",
+)
+@pytest.mark.parametrize("net_arch", [(8,), (30,), ()])
+def test_actions_do_not_depend_on_the_row_whatever_the_widths(net_arch: tuple[int, ...]) -> None:
+    policy = _policy(0, net_arch)
+    for parameter in policy.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    x = np.repeat(np.random.default_rng(0).standard_normal((1, SIZE)), 32, axis=0)
+    action, _ = policy.predict(x.astype(np.float32), None, None, True)
+    assert np.ptp(action, axis=0).max() == 0.0
