@@ -7,7 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from robo_adv.agents.evaluation import NORMAL, World, evaluate, opponent_policy, other_player
+from robo_adv.agents.evaluation import (
+    NORMAL,
+    World,
+    evaluate,
+    normal_opponents,
+    opponent_policy,
+    other_player,
+)
 from robo_adv.agents.named import find_bundle, find_card, named_policy, zoo_names
 from robo_adv.assets import ZOO
 from robo_adv.bundle import load_bundle, save_bundle
@@ -32,6 +39,9 @@ def add(source: str, name: str) -> Path:
     bundle = find_bundle(source)
     card = bundle.card
     provenance = {k: v for k, v in card.provenance.items() if k != "versions"}
+    victim = _by_hash(provenance.get("victim_sha256"))
+    if victim is not None:
+        provenance["victim"] = f"zoo:{victim}"
     save_bundle(
         ZOO / name, bundle.policy, game=card.game, options=card.options, player=card.player,
         layout=plain(card.layout), net_arch=card.architecture.net_arch,
@@ -40,25 +50,45 @@ def add(source: str, name: str) -> Path:
     return ZOO / name
 
 
+def _by_hash(sha256: Any) -> str | None:
+    """The zoo policy with these weights."""
+    return next((n for n in zoo_names() if find_card(f"zoo:{n}").sha256 == sha256), None)
+
+
+def adversaries_of(name: str) -> list[str]:
+    """Zoo adversaries that were trained against this zoo policy."""
+    victim = f"zoo:{name}"
+    return [n for n in zoo_names() if find_card(f"zoo:{n}").provenance.get("victim") == victim]
+
+
 def measure(name: str, episodes: int = MEASURED_EPISODES) -> dict[str, Any]:
-    """Win rates of a zoo policy: against the zoo's normal opponents, scripted anchors, and, for an
-    adversary, against its own victim."""
+    """Win rates of a zoo policy on the reported scenarios.
+
+    Against the pool of the zoo's normal opponents and each of them alone, `zero` and `random`; an
+    adversary also against its victim; a victim also against its adversaries, where `exploitability`
+    is what the strongest of them takes from its win rate against normal opponents.
+    """
     card = find_card(f"zoo:{name}")
     world = World(card.game, card.options)
     game = world.make(1, threads=1)
     other = other_player(game, card.player)
     policy = named_policy(f"zoo:{name}", game, card.player)
-    labels = [NORMAL, "zero", "random"]
-    victim = card.provenance.get("victim")
-    if isinstance(victim, str) and victim.startswith("zoo:"):
-        labels.append(victim)
+    each = normal_opponents(game, other)
+    attackers = [f"zoo:{n}" for n in adversaries_of(name)]
+    labels = dict.fromkeys([NORMAL, "zero", "random", *each, *attackers])
     opponents = {label: opponent_policy(label, game, other) for label in labels}
     rows = evaluate(world, card.player, policy, opponents, episodes=episodes)
-    rates = {row.opponent: row.episodes.win_rate(card.player).to_json() for row in rows}
-    out: dict[str, Any] = {f"win_rate_{NORMAL}": rates[NORMAL], "first_seed": REPORTED}
-    out["win_rate_zero"], out["win_rate_random"] = rates["zero"], rates["random"]
-    if len(labels) == 4:
-        out["win_rate_victim"] = rates[labels[3]]
+    rates = {row.opponent: row.episodes.win_rate(card.player) for row in rows}
+    out: dict[str, Any] = {
+        "win_rate_normal": rates[NORMAL].to_json(),
+        "win_rate_zero": rates["zero"].to_json(),
+        "win_rate_random": rates["random"].to_json(),
+        "win_rate_against": {label: rates[label].to_json() for label in [*each, *attackers]},
+        "first_seed": REPORTED,
+    }
+    if attackers:
+        worst = min(float(rates[label]) for label in attackers)
+        out["exploitability"] = round(float(rates[NORMAL]) - worst, 6)
     return out
 
 

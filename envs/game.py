@@ -380,11 +380,11 @@ class Game(ABC):
                 raise RoboAdvError(
                     f"action of {player!r} has shape {action.shape}, expected {expected}"
                 )
-            bad = np.logical_not(np.isfinite(action).all(axis=1))
-            if bad.any():
+            if not np.isfinite(action.sum()):
+                bad = np.logical_not(np.isfinite(action).all(axis=1))
                 forfeit[bad] = index
                 action = np.where(bad.reshape(-1, 1), 0.0, action)
-            self.apply(player, np.clip(action, -1.0, 1.0))
+            self.apply(player, np.minimum(np.maximum(action, -1.0), 1.0))
         return forfeit
 
     def _advance(self) -> Bools:

@@ -1,62 +1,43 @@
 """Videos of episodes: scenarios replayed exactly, drawn with captions, alone or side by side.
 
-Shadows cost about as much as everything else together on a software renderer (640x480: 26 ms per
-frame without and 59 ms with them, one core), which is seconds per video: on by default here, off for
-sensors.
+Shadows about double the cost on a software renderer (640x480 on one core: 25 ms per picture without
+and 53 ms with them), which is seconds per video: on by default here, off for sensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from robo_adv import seeding
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.film import FORMATS, write_film
 from robo_adv.levels import Level
 from robo_adv.overlay import Caption, Colour, Overlay, Picture, colour
-from robo_adv.policy import Driver, Policy
 from robo_adv.rendering import use_working_backend
-from robo_adv.rollout import Episodes
+from robo_adv.takes import How, LineUp, Take, pick, play_take
 
 if TYPE_CHECKING:
     from robo_adv.envs.game import Game
 
-Array = npt.NDArray[Any]
-How = Literal["worst", "median", "random", "all"]
+__all__ = [
+    "HOLD",
+    "How",
+    "LineUp",
+    "Recording",
+    "Take",
+    "check_look",
+    "pick",
+    "play_take",
+    "record",
+    "robot_colours",
+]
+
 HOLD = 0.7  # [s] an episode's last picture stays
 _ROBOT_COLOUR: Colour = (96, 125, 139)  # of a player without geoms named `<player>_...`
-
-
-@dataclass(frozen=True)
-class LineUp:
-    """Who plays: a title and a note for the picture, and per player a policy and its name."""
-
-    title: str
-    policies: Mapping[str, Policy]
-    names: Mapping[str, str]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Take:
-    """One played episode, ready to be drawn.
-
-    Attributes:
-        states: physics states (T + 1, n), from the start to the end. dt: time between them [s].
-        winner: player's name, or "" when nobody won. ending: how it ended, in words.
-    """
-
-    seed: int
-    states: Array
-    dt: float
-    winner: str
-    ending: str
 
 
 @dataclass(frozen=True)
@@ -69,76 +50,6 @@ class Recording:
     frames: int
     fps: float
     takes: list[list[Take]]
-
-
-def pick(episodes: Episodes, player: str, how: str, count: int, seed: int = 0) -> Array:
-    """Which `count` rows (n,) of an evaluation to show.
-
-    - `worst`: by what happened to `player`: lost ones first, the shortest (fastest) loss first; then
-      undecided ones, the shortest first; then won ones, the longest (hardest) win first;
-    - `median`: the middle of that order; - `random`: drawn without looking, from `seed`;
-    - `all`: every row in the order it was played; `count` plays no role.
-
-    Raises:
-        UnknownNameError: no such way of picking, or no such player.
-    """
-    if how not in get_args(How):
-        raise unknown("way of picking", how, get_args(How))
-    if player not in episodes.players:
-        raise unknown("player", player, episodes.players)
-    total = len(episodes)
-    count = min(max(count, 1), total)
-    if how == "all":
-        return np.arange(total)
-    if how == "random":
-        luck = seeding.uniform(seeding.as_seeds(seed), seeding.MEMBER, total)[0]
-        return np.argsort(luck, kind="stable")[:count]
-    won = episodes.won(player)
-    group = np.where(won, 2, np.where(episodes.winner >= 0, 0, 1))
-    order = np.lexsort((np.where(won, -episodes.length, episodes.length), group))
-    first = 0 if how == "worst" else (total - count) // 2
-    return order[first : first + count]
-
-
-def play_take(game: Game, policies: Mapping[str, Policy], seed: int, level: Level | None) -> Take:
-    """Play a scenario in simulation 0 of a game of one, deterministically, and keep its states."""
-    states: list[Array] = []
-    endings: list[str] = []
-    seeds, levels = seeding.as_seeds(seed), None if level is None else [level]
-
-    def restart(ids: Array) -> tuple[seeding.Seeds, list[Level] | None]:
-        # Autoreset asks here for the next scenario while the last state is still there.
-        states.append(game.batch.state[0].copy())
-        endings.append(_ending(game))
-        return seeds, levels
-
-    game.scenarios = restart
-    obs = game.reset(seeds, levels=levels)
-    drivers = {p: Driver(policies[p], 1) for p in game.players}
-    for p, driver in drivers.items():
-        driver.begin(np.zeros(1, dtype=np.int64), seeds, obs[p])
-    final = None
-    while final is None:
-        states.append(game.batch.state[0].copy())
-        result = game.step({p: driver.act(obs[p]) for p, driver in drivers.items()})
-        obs, final = result.obs, result.final
-    index = int(final.winner[0])
-    winner = game.players[index] if index >= 0 else ""
-    ending = endings[0] or ("draw" if index == -1 else "stopped at a limit")
-    if final.diverged[0]:
-        ending = "simulation diverged"
-    if final.forfeit[0]:
-        ending = "invalid action"
-    shown = f"{winner} wins" if winner else ending
-    if winner and (endings[0] or final.forfeit[0]):
-        shown = f"{ending}: {winner} wins"
-    return Take(seed, np.array(states), game.control_dt, winner, shown)
-
-
-def _ending(game: Game) -> str:
-    """How simulation 0 just ended, from games that can say it (`ending(i) -> str`)."""
-    describe = getattr(game, "ending", None)
-    return str(describe(0)) if callable(describe) else ""
 
 
 def record(

@@ -32,6 +32,7 @@ from robo_adv.levels import DesignSpace, Parameter
 KICKER, KEEPER = 0, 1
 COLOURS = {"kicker": (0.16, 0.42, 0.86, 1.0), "keeper": (0.83, 0.17, 0.22, 1.0)}
 _BALL = slice(0, 3)
+_COLLISION_COSTS = ("collision_force", "collision_net_force", "collision_impulse")
 _ENDINGS = ("", "goal", "ball out", "keeper left its area", "saved", "both fallen", "time is up")
 _START_DRAWS = 8  # kicker x, y, heading; keeper x, y, heading; ball x, y
 
@@ -287,23 +288,17 @@ class KickAndDefend(Game):
     # Rules.
 
     def verdict(self) -> Ints:
-        pitch, before, ball = self.pitch, self.qpos_before, self.qpos
-        x, y, z = ball[:, 0], ball[:, 1], ball[:, 2]
+        pitch, qpos = self.pitch, self.qpos
+        x, y = qpos[:, 0], qpos[:, 1]
         over_line = x > pitch.goal_x
-        travelled = np.maximum(x - before[:, 0], 1e-9)
-        share = np.clip((pitch.goal_x - before[:, 0]) / travelled, 0.0, 1.0)
-        y_line = before[:, 1] + share * (y - before[:, 1])
-        z_line = before[:, 2] + share * (z - before[:, 2])
-        inside = (np.abs(y_line) < self.params["goal_half_width"]) & (z_line < pitch.goal_height)
-        goal = over_line & inside
         out = over_line | (np.abs(y) > pitch.side_y) | (x < pitch.back_x)
-        velocity = self.qvel[:, :2]
-        fast = (velocity**2).sum(axis=1) > self.scale.save_speed**2
-        saved = (velocity[:, 0] < 0) & fast
-        fallen = self.body.fallen(ball[:, self._q["kicker"]]) & self.body.fallen(
-            ball[:, self._q["keeper"]]
+        vx, vy = self.qvel[:, 0], self.qvel[:, 1]
+        saved = (vx < 0) & (vx * vx + vy * vy > self.scale.save_speed**2)
+        fallen = self.body.fallen(qpos[:, self._q["kicker"]]) & self.body.fallen(
+            qpos[:, self._q["keeper"]]
         )
         late = self.length >= self.clock_steps
+        goal = over_line & self._through_goal() if over_line.any() else over_line
         # Lower rules first, so that the first of the list in the docstring has the last word.
         rule = np.zeros(self.num_envs, dtype=np.int64)
         for number, broken in (
@@ -317,6 +312,15 @@ class KickAndDefend(Game):
     def ending(self, i: int) -> str:
         return _ENDINGS[int(self._rule[i])]
 
+    def _through_goal(self) -> npt.NDArray[np.bool_]:
+        """Where the ball's centre crossed the goal line, interpolated within the step: in the goal?"""
+        before, after = self.qpos_before[:, _BALL], self.qpos[:, _BALL]
+        travelled = np.maximum(after[:, 0] - before[:, 0], 1e-9)
+        share = np.clip((self.pitch.goal_x - before[:, 0]) / travelled, 0.0, 1.0)
+        crossing = before + share[:, None] * (after - before)
+        between_posts = np.abs(crossing[:, 1]) < self.params["goal_half_width"]
+        return np.asarray(between_posts & (crossing[:, 2] < self.pitch.goal_height))
+
     def _keeper_out(self) -> npt.NDArray[np.bool_]:
         pitch = self.pitch
         position = self.body.position(self.qpos[:, self._q["keeper"]])
@@ -329,13 +333,16 @@ class KickAndDefend(Game):
     # Rewards and costs.
 
     def measure(self) -> None:
-        force = self.sensors.reshape(self.num_envs, self.substeps, 2, 3)
-        peak, net = np.moveaxis(np.sqrt(np.einsum("nskd,nskd->nsk", force, force)), 2, 0)
-        self._collision = {
-            "collision_force": peak.max(axis=1),
-            "collision_net_force": net.max(axis=1),
-            "collision_impulse": net.sum(axis=1) * self.scale.timestep,
-        }
+        self._collision = {name: np.zeros(self.num_envs) for name in _COLLISION_COSTS}
+        touching = np.flatnonzero(self.sensors.reshape(self.num_envs, -1).any(axis=1))
+        if len(touching):  # rare, and the norms are the dearest thing here
+            force = self.sensors[touching].reshape(len(touching), self.substeps, 2, 3)
+            peak, net = np.moveaxis(np.sqrt((force**2).sum(axis=3)), 2, 0)
+            impulse = net.sum(axis=1) * self.scale.timestep
+            for name, value in zip(
+                _COLLISION_COSTS, (peak.max(axis=1), net.max(axis=1), impulse), strict=True
+            ):
+                self._collision[name][touching] = value
         self._progress = (
             self._ball_to_goal(self.qpos_before) - self._ball_to_goal(self.qpos)
         ) / self.scale.length

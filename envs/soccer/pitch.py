@@ -51,8 +51,8 @@ def base_spec(pitch: Pitch, scale: Scale) -> mujoco.MjSpec:
     _set_looks(spec, pitch)
     world, lawn = spec.worldbody, _LAWN * pitch.goal_x
     world.add_light(
-        pos=(-0.5 * pitch.goal_x, -0.9 * pitch.goal_x, 2.5 * pitch.goal_x),
-        dir=(0.2, 0.36, -1),  # through the middle, so that the shadow map covers the pitch
+        pos=(-0.9 * pitch.goal_x, 1.2 * pitch.goal_x, 2.5 * pitch.goal_x),
+        dir=(0.36, -0.48, -1),  # through the middle, so that the shadow map covers the pitch
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
         diffuse=(0.55, 0.55, 0.52),
         specular=(0.15, 0.15, 0.15),
@@ -81,7 +81,7 @@ def _set_looks(spec: mujoco.MjSpec, pitch: Pitch) -> None:
     visual.rgba.haze = _HORIZON
     visual.global_.offwidth = 1920
     visual.global_.offheight = 1080
-    visual.quality.shadowsize = 2048
+    visual.quality.shadowsize = 1024
     visual.map.shadowclip = 1.5
     spec.stat.extent = 2.0 * pitch.goal_x
     spec.stat.center = (0.0, 0.0, 0.0)
