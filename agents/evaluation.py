@@ -12,7 +12,7 @@ from robo_adv.envs.game import Game, make_game
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.masks import MASKS, Masked
 from robo_adv.policy import Policy, Pool
-from robo_adv.rollout import REPORTED, Episodes, play, scenarios
+from robo_adv.rollout import REPORTED, Episodes, even_width, play, scenarios
 
 MASKED_SLICES = ("opponent_*",)
 NORMAL = "normal"  # name of the pool of the zoo's self-play opponents
@@ -122,7 +122,7 @@ def evaluate(
         opponents: label -> policy of the one other player. progress: called with each row's label.
     """
     seeds = scenarios(seed, episodes)
-    game = world.make(min(episodes, 256))
+    game = world.make(even_width(episodes))
     other = other_player(game, player)
     rows = []
     for label, opponent in opponents.items():

@@ -12,7 +12,7 @@ from robo_adv.bundle import save_bundle
 from robo_adv.envs.game import Game, make_game
 from robo_adv.envs.seat import Seat
 from robo_adv.policy import Policy
-from robo_adv.rollout import SELECTION, play, scenarios
+from robo_adv.rollout import SELECTION, even_width, play, scenarios
 from robo_adv.runs import plain
 from robo_adv.training.learner import Learner, PPOConfig, Threads
 from robo_adv.training.network import (
@@ -57,7 +57,7 @@ class Player:
         self.judges = dict(judges or opponents)
         self.provenance = dict(provenance or {})
         self.arena = make_game(
-            game, min(SELECTION_EPISODES, 128), threads=threads.physics, **options
+            game, even_width(SELECTION_EPISODES, 128), threads=threads.physics, **options
         )
 
     @property

@@ -37,6 +37,11 @@ def scenarios(first: int, episodes: int) -> seeding.Seeds:
     return np.arange(first, first + episodes, dtype=np.uint64)
 
 
+def even_width(episodes: int, most: int = 256) -> int:
+    """How many simulations play `episodes` in equal rounds, so that few idle at the end."""
+    return -(-episodes // -(-episodes // most))
+
+
 @dataclass(frozen=True)
 class Episodes:
     """What happened in n scenarios, in the order they were asked for; arrays are (n,).

@@ -47,7 +47,7 @@ def base_spec(pitch: Pitch, scale: Scale) -> mujoco.MjSpec:
     spec.compiler.degree = False
     spec.option.timestep = scale.timestep
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC  # mirrors with the world; pyramids do not
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC  # friction as it is, not a pyramid
     _set_looks(spec, pitch)
     world, lawn = spec.worldbody, _LAWN * pitch.goal_x
     world.add_light(

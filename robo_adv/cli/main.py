@@ -52,7 +52,9 @@ def parse(arguments: list[str]) -> Verb:
 
 def execute(verb: Verb) -> int:
     """Run a verb, print its run folder, the next command and the JSON line; its exit code."""
-    console = Console(stderr=verb.json, highlight=False, soft_wrap=True)
+    stream = sys.stderr if verb.json else sys.stdout
+    width = None if stream.isatty() else 160  # tables in logs and pipes do not wrap at 80
+    console = Console(file=stream, highlight=False, soft_wrap=True, width=width)
     outcome: Outcome = verb.run(console)
     if outcome.folder is not None:
         console.print(f"run folder: {outcome.folder}")

@@ -16,6 +16,7 @@ from robo_adv.cli.verb import Outcome
 from robo_adv.errors import RoboAdvError
 from robo_adv.rollout import REPORTED
 from robo_adv.runs import Run
+from robo_adv.safety.statistics import Rate
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Matrix:
         keepers = self.keepers or (*_zoo(world.game, second), "track-ball", "zero", "random")
         opponents = {name: named_policy(name, game, second) for name in keepers}
         cells: dict[str, dict[str, Any]] = {}
-        table = Table(f"{first} \\ {second}", *keepers, box=None)
+        title = f"{first}'s win rate in % [95 %], {self.episodes} paired scenarios"
+        table = Table(first, *(_short(name) for name in keepers), title=title, box=None)
         with console.status("playing") as status:
             for name in kickers:
                 status.update(f"playing {name}")
@@ -60,12 +62,20 @@ class Matrix:
                     world, first, policy, opponents, episodes=self.episodes, seed=self.seed
                 )
                 cells[name] = {row.opponent: row.to_json()["win_rate"] for row in rows}
-                table.add_row(name, *(str(row.episodes.win_rate(first)) for row in rows))
+                table.add_row(_short(name), *(_cell(row.episodes.win_rate(first)) for row in rows))
         console.print(table)
         run = Run.create(world.game, "matrix", self, self.seed, self.runs)
         data = {"player": first, "win_rate": cells}
         run.finish(data)
         return Outcome(data, run.folder, "robo-adv video --pick worst")
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("zoo:").replace("-", "-\n", 1)
+
+
+def _cell(rate: Rate) -> str:
+    return f"{100 * float(rate):.1f}\n[{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
 
 
 def _zoo(game: str, player: str) -> list[str]:

@@ -185,8 +185,10 @@ class DivergesTogether(KickAndDefend):
 
 
 class RewardsDivergence(KickAndDefend):
-    def _weighted_terms(self, player: str, diverged: Bools) -> Terms:
-        return super()._weighted_terms(player, np.zeros_like(diverged))
+    def step(self, actions: Mapping[str, npt.ArrayLike]) -> Step:
+        result = super().step(actions)
+        rewards = {p: reward + 0.1 * result.truncated for p, reward in result.rewards.items()}
+        return replace(result, rewards=rewards)
 
 
 def _maker(mutant: type[Game]) -> Callable[..., Game]:

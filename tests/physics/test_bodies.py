@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mujoco
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ def _may_touch(model: mujoco.MjModel, a: int, b: int) -> bool:
 
 @every_body
 def test_robots_touch_each_other_the_ball_and_the_floor_but_not_themselves(
-    options: dict[str, object],
+    options: dict[str, Any],
 ) -> None:
     game = parked(1, **options)
     model, floor, ball = game.model, game.model.geom("floor").id, game.model.geom("ball").id
@@ -83,7 +85,7 @@ def test_the_omni_drives_as_fast_as_it_states() -> None:
 
 
 @every_body
-def test_players_weigh_what_the_level_says(options: dict[str, object]) -> None:
+def test_players_weigh_what_the_level_says(options: dict[str, Any]) -> None:
     game = parked(3, **options)
     space = game.design_space
     levels = [space.nominal, space.level({"kicker_mass": 2.0}), space.level({"keeper_mass": 0.5})]

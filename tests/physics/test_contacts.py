@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mujoco
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,7 @@ BODIES = ({"body": "omni", "arms": 0}, {"body": "omni", "arms": 6}, {"body": "an
 every_body = pytest.mark.parametrize("options", BODIES, ids=str)
 
 
-def _collision(options: dict[str, object]) -> KickAndDefend:
+def _collision(options: dict[str, Any]) -> KickAndDefend:
     game = parked(2, **options)
     game._start = lambda *args: None  # type: ignore[method-assign]
     length = game.scale.length
@@ -45,7 +47,7 @@ def _forces(model: mujoco.MjModel, data: mujoco.MjData) -> Array:
 
 @every_body
 def test_collision_costs_are_the_forces_of_plain_mujoco_over_all_substeps(
-    options: dict[str, object],
+    options: dict[str, Any],
 ) -> None:
     game = _collision(options)
     model, data = game.batch.get_model(0), game.batch.get_data(0)
@@ -73,13 +75,13 @@ def test_collision_costs_are_the_forces_of_plain_mujoco_over_all_substeps(
 
 
 @every_body
-def test_players_that_do_not_touch_feel_no_force(options: dict[str, object]) -> None:
+def test_players_that_do_not_touch_feel_no_force(options: dict[str, Any]) -> None:
     costs = stand_still(parked(1, **options)).costs["keeper"]
     assert costs["collision_force"][0] == costs["collision_impulse"][0] == 0.0
 
 
 @every_body
-def test_players_do_not_pass_through_each_other(options: dict[str, object]) -> None:
+def test_players_do_not_pass_through_each_other(options: dict[str, Any]) -> None:
     game = _collision(options)
     for _ in range(12):
         game.step(still(game))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mujoco
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ BODIES = ({"body": "omni", "arms": 0}, {"body": "omni", "arms": 4}, {"body": "an
 
 @pytest.mark.parametrize("options", BODIES, ids=str)
 def test_a_game_is_in_lockstep_with_plain_mujoco_also_on_edited_levels(
-    options: dict[str, object],
+    options: dict[str, Any],
 ) -> None:
     game = KickAndDefend(3, threads=2, **options)
     game._start, start = lambda *args: None, game._start  # type: ignore[method-assign]  # no autoreset

@@ -6,6 +6,8 @@ contacts amplify the difference: horizon and tolerances below are part of the cl
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,7 @@ def test_mirroring_twice_changes_nothing() -> None:
             assert np.array_equal(mirror(mirror(x)), x)
 
 
-def _worst_difference(options: dict[str, object], steps: int, meet: bool) -> float:
+def _worst_difference(options: dict[str, Any], steps: int, meet: bool) -> float:
     """Largest difference of qpos [m, rad] between a world and its mirrored twin, mirrored back."""
     n = 8
     game, twin = (KickAndDefend(n, threads=1, **options) for _ in range(2))
@@ -75,7 +77,7 @@ def _worst_difference(options: dict[str, object], steps: int, meet: bool) -> flo
     ],
     ids=str,
 )
-def test_the_mirrored_game_runs_as_the_mirror_image(options: dict[str, object], steps: int) -> None:
+def test_the_mirrored_game_runs_as_the_mirror_image(options: dict[str, Any], steps: int) -> None:
     """To 1e-9 over `steps` control steps of 50 ms: two seconds, for the ant until it lands."""
     assert _worst_difference(options, steps, meet=False) < 1e-9
 
@@ -90,7 +92,7 @@ def test_the_mirrored_game_runs_as_the_mirror_image(options: dict[str, object], 
     ids=str,
 )
 def test_the_mirror_image_holds_through_collisions_for_a_while(
-    options: dict[str, object], steps: int, tolerance: float
+    options: dict[str, Any], steps: int, tolerance: float
 ) -> None:
     """MuJoCo's friction pyramids are not mirrored with the world, so the tolerance is wide."""
     assert _worst_difference(options, steps, meet=True) < tolerance

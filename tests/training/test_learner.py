@@ -87,10 +87,16 @@ def test_truncation_is_bootstrapped_and_termination_is_not() -> None:
 def test_advantages_are_generalised_advantage_estimates() -> None:
     """Schulman et al. 2016, eq. 16, by the sum over all later steps instead of the recursion."""
     config = PPOConfig(num_envs=8, n_steps=40, batch_size=64, net_arch=(16,), gae_lambda=0.7)
-    learner = Learner(_seat(), config, 1, ONE_THREAD)
-    learner.iterate()
+    learner, kept = Learner(_seat(), config, 1, ONE_THREAD), []
     buffer = learner.ppo.rollout_buffer
-    rewards, values, starts = buffer.rewards, buffer.values, buffer.episode_starts
+
+    def look() -> None:
+        arrays = (buffer.rewards, buffer.values, buffer.episode_starts, buffer.advantages)
+        kept.extend(array.copy() for array in arrays)
+
+    _before_update(learner, look)
+    learner.iterate()
+    rewards, values, starts, advantages = kept
     weight = config.gamma * config.gae_lambda
     assert starts[1:].any(), "no episode ended, so the check would say little"
     for row in range(8):
@@ -102,7 +108,7 @@ def test_advantages_are_generalised_advantage_estimates() -> None:
             after = [*values[t + 1 : end, row], 0.0]
             deltas = rewards[t:end, row] + config.gamma * np.array(after) - values[t:end, row]
             expected = float((weight ** np.arange(end - t) * deltas).sum())
-            assert buffer.advantages[t, row] == pytest.approx(expected, abs=1e-4)
+            assert advantages[t, row] == pytest.approx(expected, abs=1e-4)
 
 
 def test_probability_ratios_start_at_one_because_statistics_move_between_rollouts() -> None:

@@ -15,7 +15,7 @@ from robo_adv.training.learner import PPOConfig, Threads
 PPO = PPOConfig(
     num_envs=64, n_steps=32, batch_size=512, n_epochs=10, learning_rate=1e-3, gamma=0.97
 )
-STEPS = 120_000
+STEPS = 102_400
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import pytest
 from robo_adv.errors import RoboAdvError
 from robo_adv.runs import Run
 from robo_adv.safety import report
+from robo_adv.safety.plots import training_plot, wall_seconds
 from robo_adv.safety.report import (
     Film,
     Provenance,
@@ -20,7 +21,6 @@ from robo_adv.safety.report import (
     Section,
     Text,
     Training,
-    wall_seconds,
     write_report,
 )
 from robo_adv.safety.statistics import Rate
@@ -125,7 +125,7 @@ def test_a_missing_video_is_an_error_and_no_report_is_written(tmp_path: Path) ->
 
 @pytest.mark.parametrize("metrics", [[], [{"steps": 5}], METRICS[:1], METRICS * 10])
 def test_a_training_plot_takes_any_number_of_lines(metrics: list[dict[str, Any]]) -> None:
-    assert report.training_plot(metrics).startswith(b"\x89PNG")
+    assert training_plot(metrics).startswith(b"\x89PNG")
 
 
 def test_wall_time_is_read_or_follows_from_the_mean_speed() -> None:
