@@ -26,7 +26,7 @@ class AdversaryConfig:
 
     victim: str = ""
     reward: str = "sparse"
-    steps: int = 2_000_000
+    steps: int = 1_200_000
     seed: int = 0
     ppo: PPOConfig = field(default_factory=PPOConfig)
     threads: Threads = Threads()

@@ -34,8 +34,8 @@ class ArmsStudy:
     arms: tuple[int, ...] = (0, 2, 4, 8)
     seeds: tuple[int, ...] = (1, 2, 3)
     folder: Path = Path("runs") / "arms"
-    selfplay_steps: int = 6_000_000
-    attack_steps: int = 2_000_000
+    selfplay_steps: int = 2_500_000
+    attack_steps: int = 1_200_000
     episodes: int = 500
     threads: Threads = Threads()
 

@@ -28,7 +28,7 @@ class Attack:
     """Where the attack acts; `opponent` is another player's seat."""
     reward: str = "sparse"
     """sparse (Gleave et al.: +1 win, -1 loss) or dense (shaped, a helped best response)."""
-    steps: int = 2_000_000
+    steps: int = 1_200_000
     """Environment steps."""
     seed: int = 0
     """Seed of network, exploration and scenarios."""

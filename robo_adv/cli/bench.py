@@ -29,9 +29,9 @@ class Bench:
     """Numbers of arms (arms)."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """Training seeds (arms)."""
-    selfplay_steps: int = 3_000_000
+    selfplay_steps: int = 2_500_000
     """Environment steps of both players together (arms)."""
-    attack_steps: int = 1_500_000
+    attack_steps: int = 1_200_000
     """Environment steps of the adversary (arms)."""
     episodes: int = 500
     """Episodes per row (arms)."""

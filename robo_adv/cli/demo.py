@@ -28,7 +28,7 @@ class Demo:
 
     victim: str = "zoo:kicker-omni4-s1"
     """Whose weakness is looked for."""
-    steps: int = 1_200_000
+    steps: int = 1_000_000
     """Environment steps of the adversary's training."""
     seed: int = 0
     """Training seed."""

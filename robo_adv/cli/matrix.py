@@ -82,4 +82,5 @@ def _zoo(game: str, player: str) -> list[str]:
     """Zoo policies of the player that share the first one's options."""
     cards = {f"zoo:{name}": find_card(f"zoo:{name}") for name in zoo_names()}
     mine = {n: c for n, c in cards.items() if c.game == game and c.player == player}
-    return list(mine)
+    options = next((c.options for c in mine.values()), None)
+    return [name for name, card in mine.items() if card.options == options]

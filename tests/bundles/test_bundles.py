@@ -95,7 +95,7 @@ def test_a_bundle_comes_back_to_the_bit(original: Path, tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((32, first.policy.observation_size))
     x = x.astype(np.float32)
     actions = [bundle.policy.predict(x, None, None, True)[0] for bundle in (first, second)]
-    assert np.array_equal(*actions) and np.abs(actions[0]).max() > 0.1
+    assert np.array_equal(actions[0], actions[1]) and np.abs(actions[0]).max() > 0.1
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == [CARD, WEIGHTS]
 
 
@@ -195,7 +195,10 @@ def _negative(tensors: Tensors) -> None:
         (_add, r"other tensors than its architecture: \['extra'\]"),
         (_reshape, r"tensor 'log_std' has shape \(4,\), expected \(3,\)"),
         (_half, r"tensor 'log_std' is torch\.float16, expected torch\.float32"),
-        (_wide_statistics, r"'features_extractor\.mean' is torch\.float32, expected torch\.float64"),
+        (
+            _wide_statistics,
+            r"'features_extractor\.mean' is torch\.float32, expected torch\.float64",
+        ),
         (_nan, r"tensor 'action_net\.weight' holds NaN or infinity"),
         (_infinite, r"tensor 'features_extractor\.var' holds NaN or infinity"),
         (_negative, "a variance is negative"),
@@ -316,7 +319,9 @@ def test_a_game_name_in_a_card_is_only_looked_up(folder: Path, game: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"{} {}", b'{"format": 1}', b"NaN"], ids=repr
+    "content",
+    [b"", b"{", b"[]", b"null", b"\xff\xfe", b"{} {}", b'{"format": 1}', b"NaN"],
+    ids=repr,
 )
 def test_what_is_not_a_card_is_refused(folder: Path, content: bytes) -> None:
     (folder / CARD).write_bytes(content)
@@ -372,7 +377,7 @@ def test_a_folder_that_lacks_a_file_is_no_bundle(folder: Path, missing: str) -> 
 
 def test_names_that_are_nothing_are_refused(tmp_path: Path) -> None:
     for name in ("zoo:nobody", str(tmp_path / "nowhere")):
-        with pytest.raises(RoboAdvError, match="unknown zoo policy 'nobody'|is not `zoo:<name>`"):
+        with pytest.raises(RoboAdvError, match=r"unknown zoo policy 'nobody'|is not `zoo:<name>`"):
             find_bundle(name)
     _refused(tmp_path, f"is not a bundle: no {CARD}")
 
@@ -397,7 +402,10 @@ def test_a_folder_called_zero_does_not_hide_the_scripted_policy(
 ) -> None:
     (tmp_path / "zero").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert type(named_policy("zero", make_game(GAME, 1, threads=1, arms=0), "keeper")).__name__ == "Zero"  # noqa: E501
+    assert (
+        type(named_policy("zero", make_game(GAME, 1, threads=1, arms=0), "keeper")).__name__
+        == "Zero"
+    )
 
 
 # Any card at all.
@@ -410,7 +418,13 @@ _JSON = st.recursive(
 
 
 def _paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()  # noqa: E501
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return [at, *(path for key, part in inner for path in _paths(part, (*at, key)))]
 
 

@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from training.fakes import Corridor
-from training.tiny import GAME, ONE_THREAD, disturb_generators
 
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.envs.game import make_game
@@ -18,6 +16,8 @@ from robo_adv.envs.seat import Seat
 from robo_adv.errors import RoboAdvError
 from robo_adv.training.learner import Learner, PPOConfig
 from robo_adv.training.network import NormalisedObservation
+from training.fakes import Corridor
+from training.tiny import GAME, ONE_THREAD, disturb_generators
 
 Array = npt.NDArray[Any]
 CONFIG = PPOConfig(
@@ -87,7 +87,8 @@ def test_truncation_is_bootstrapped_and_termination_is_not() -> None:
 def test_advantages_are_generalised_advantage_estimates() -> None:
     """Schulman et al. 2016, eq. 16, by the sum over all later steps instead of the recursion."""
     config = PPOConfig(num_envs=8, n_steps=40, batch_size=64, net_arch=(16,), gae_lambda=0.7)
-    learner, kept = Learner(_seat(), config, 1, ONE_THREAD), []
+    learner, learner = Learner(_seat(), config, 1, ONE_THREAD)
+    kept: list[Array] = []
     buffer = learner.ppo.rollout_buffer
 
     def look() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from training.tiny import GAME
 
 from robo_adv.agents.named import named_policy
 from robo_adv.agents.player import Player
@@ -11,6 +10,7 @@ from robo_adv.envs.game import make_game
 from robo_adv.policy import Policy
 from robo_adv.rollout import REPORTED, Episodes, play, scenarios
 from robo_adv.training.learner import PPOConfig, Threads
+from training.tiny import GAME
 
 PPO = PPOConfig(
     num_envs=64, n_steps=32, batch_size=512, n_epochs=10, learning_rate=1e-3, gamma=0.97

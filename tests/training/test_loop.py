@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import torch
-from training.tiny import new_run
 
 from robo_adv.errors import RoboAdvError
 from robo_adv.runs import Run
 from robo_adv.training import loop
 from robo_adv.training.loop import RESUME, Interrupted, train
 from robo_adv.training.progress import Progress
+from training.tiny import new_run
 
 
 class Counting:

@@ -65,7 +65,9 @@ def test_statistics_travel_with_the_weights() -> None:
     first.network.features_extractor.update(torch.randn(50, SIZE) * 7 + 3)  # type: ignore[operator]
     load_network_weights(second.network, network_weights(first.network))
     x = np.random.default_rng(0).standard_normal((40, SIZE)).astype(np.float32)
-    assert np.array_equal(first.predict(x, None, None, True)[0], second.predict(x, None, None, True)[0])
+    assert np.array_equal(
+        first.predict(x, None, None, True)[0], second.predict(x, None, None, True)[0]
+    )
 
 
 def test_weights_are_copies_that_name_shared_layers_once() -> None:

@@ -15,6 +15,12 @@ from typing import Any
 
 import pytest
 import torch
+
+from robo_adv.agents import adversary, protagonist, selfplay
+from robo_adv.cli import main
+from robo_adv.errors import RoboAdvError
+from robo_adv.runs import Run
+from robo_adv.training.loop import Interrupted
 from training.tiny import (
     FLAGS,
     ONE_THREAD,
@@ -29,12 +35,6 @@ from training.tiny import (
     stop_after,
     tiny_bundle,
 )
-
-from robo_adv.agents import adversary, protagonist, selfplay
-from robo_adv.cli import main
-from robo_adv.errors import RoboAdvError
-from robo_adv.runs import Run
-from robo_adv.training.loop import Interrupted
 
 TESTS = Path(__file__).parents[1]
 
@@ -176,7 +176,10 @@ def test_resuming_from_the_command_line_takes_the_config_from_the_run(
         assert main.run(arguments) == 130
     (folder,) = set((tmp_path / "KickAndDefend-v0" / "protagonist").iterdir()) - {whole}
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert f"stopped at 384 of 640 steps and saved; go on with `robo-adv train --resume {folder}`" in last  # noqa: E501
+    assert (
+        f"stopped at 384 of 640 steps and saved; go on with `robo-adv train --resume {folder}`"
+        in last
+    )
     assert main.run(["train", "--resume", str(folder)]) == 0
     assert_same_run(Run.open(whole), Run.open(folder))
     assert main.run(["train", "--resume", str(folder)]) == 2

@@ -8,14 +8,14 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
-from training.fakes import Corridor
-from training.tiny import GAME
 
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.envs.game import make_game
 from robo_adv.envs.seat import Seat
 from robo_adv.errors import RoboAdvError
 from robo_adv.training.vec_env import VectorToVecEnv
+from training.fakes import Corridor
+from training.tiny import GAME
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED, None])
