@@ -19,6 +19,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from robo_adv.agents.make import make_single
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.envs.faces import SingleEnv
 from robo_adv.envs.game import Game, make_game
@@ -163,7 +164,7 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 def _single() -> SingleEnv:
-    return SingleEnv(GAME, player="kicker", opponent="zero")
+    return make_single(GAME, player="kicker", opponent="zero")
 
 
 def learning_against_subproc(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -14,54 +13,22 @@ from robo_adv.envs.game import DRAW, Game, Observation, make_game
 from robo_adv.envs.seat import Seat
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels import Level
-from robo_adv.policy import Policy
 
 Array = npt.NDArray[Any]
 
 
-def make_seat(
-    game: str,
-    num_envs: int = 1,
-    player: str | None = None,
-    opponent: Policy | str | Mapping[str, Policy | str] = "zero",
-    render_mode: str | None = None,
-    threads: int = 0,
-    reward: str | Mapping[str, float] = "dense",
-    **options: Any,
-) -> Seat:
-    """A Seat of a registered game; the entry point of `gymnasium.make_vec`.
-
-    Args:
-        player: who sits; the game's first player by default.
-        opponent: a Policy, a policy's name (scripted, `zoo:...` or a bundle's folder), or one per
-            other player.
-        reward: preset or weights of the seated player's reward.
-    """
-    from robo_adv.agents.named import named_policy  # named policies sit above environments
-
-    built = make_game(game, 1, threads=1, **options) if player is None else None
-    seat = player or (built.players[0] if built else "")
-    world = make_game(game, num_envs, threads=threads, reward={seat: reward}, **options)
-    others = [p for p in world.players if p != seat]
-    chosen = opponent if isinstance(opponent, Mapping) else dict.fromkeys(others, opponent)
-    bound = {
-        p: named_policy(policy, world, p) if isinstance(policy, str) else policy
-        for p, policy in chosen.items()
-    }
-    return Seat(world, seat, bound, render_mode=render_mode)
-
-
 class SingleEnv(gymnasium.Env[Observation, Array]):
-    """A Seat of one simulation without the batch dimension; the entry point of `gymnasium.make`.
+    """A Seat of one simulation without the batch dimension.
 
     `info` carries reward terms, costs and, at the end of an episode, who won.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
 
-    def __init__(self, game: str, render_mode: str | None = None, **kwargs: Any) -> None:
-        self.render_mode = render_mode
-        self.seat = make_seat(game, 1, threads=1, render_mode=render_mode, **kwargs)
+    def __init__(self, seat: Seat) -> None:
+        if seat.num_envs != 1:
+            raise RoboAdvError(f"a SingleEnv runs 1 simulation, got {seat.num_envs}")
+        self.seat, self.render_mode = seat, seat.render_mode
         self.metadata = {**self.metadata, "render_fps": self.seat.metadata["render_fps"]}
         self.observation_space = self.seat.single_observation_space
         self.action_space = self.seat.single_action_space

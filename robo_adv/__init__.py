@@ -21,8 +21,8 @@ def register_envs() -> None:
         if f"robo_adv/{name}" not in gymnasium.registry:
             gymnasium.register(
                 id=f"robo_adv/{name}",
-                entry_point="robo_adv.envs.faces:SingleEnv",
-                vector_entry_point="robo_adv.envs.faces:make_seat",
+                entry_point="robo_adv.agents.make:make_single",
+                vector_entry_point="robo_adv.agents.make:make_seat",
                 kwargs={"game": name},
             )
 

@@ -208,9 +208,8 @@ def test_selfplay_leaves_one_bundle_per_player(
     assert _json(capsys, "evaluate", kicker, "--opponents", keeper, *TINY)["rows"]
 
 
-@pytest.fixture
-def broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stdout is a pipe that nobody reads any more."""
+def _break_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stdout becomes a pipe that nobody reads any more."""
     reader, writer = os.pipe()
     os.close(reader)
     monkeypatch.setattr(sys, "stdout", os.fdopen(writer, "w", encoding="utf-8"))
@@ -218,17 +217,17 @@ def broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.xfail(
     strict=True, raises=SystemExit, reason="rich ends a broken pipe with exit code 1"
-)  # fmt: skip
-@pytest.mark.usefixtures("broken_pipe")
-def test_a_table_whose_reader_goes_away_is_no_error() -> None:
+)
+def test_a_table_whose_reader_goes_away_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    _break_pipe(monkeypatch)
     assert main.run(["list"]) == 0
 
 
-@pytest.mark.usefixtures("broken_pipe")
 def test_a_long_json_line_whose_reader_goes_away_is_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("robo_adv.cli.list._everything", lambda: {"x": {"y": "z" * 100_000}})
+    _break_pipe(monkeypatch)
     assert main.run(["list", "--json"]) == 0
 
 

@@ -18,6 +18,7 @@ from stable_baselines3.common import env_checker
 from contracts import checks
 from contracts.cases import SMALL, Case, every_case
 from contracts.traces import mixed_actions
+from robo_adv.agents.make import make_single
 from robo_adv.envs.faces import SingleEnv, parallel_env
 from robo_adv.envs.game import make_game
 from robo_adv.envs.seat import Seat
@@ -32,7 +33,7 @@ def _players(case: Case) -> tuple[str, ...]:
 
 
 def _single(case: Case, player: str) -> gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[Any]]:
-    return SingleEnv(case.game, player=player, opponent="random", **case.options)
+    return make_single(case.game, player=player, opponent="random", **case.options)
 
 
 @every_case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from math import comb
 
 import numpy as np
@@ -142,13 +143,8 @@ def test_each_sign_has_three_outcomes(count: int, verdicts: tuple[str, ...]) -> 
 
 def _expected(sign: str, threshold: float, rate: Rate) -> str:
     """By definition: the condition at both ends of the interval."""
-    meets = {
-        "<": lambda x: x < threshold,
-        "<=": lambda x: x <= threshold,
-        ">": lambda x: x > threshold,
-        ">=": lambda x: x >= threshold,
-    }[sign]
-    ends = {meets(rate.low), meets(rate.high)}
+    meets = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[sign]
+    ends = {bool(meets(end, threshold)) for end in (rate.low, rate.high)}
     return "inconclusive" if len(ends) == 2 else ("fails" if ends.pop() else "holds")
 
 

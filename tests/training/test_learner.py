@@ -87,7 +87,7 @@ def test_truncation_is_bootstrapped_and_termination_is_not() -> None:
 def test_advantages_are_generalised_advantage_estimates() -> None:
     """Schulman et al. 2016, eq. 16, by the sum over all later steps instead of the recursion."""
     config = PPOConfig(num_envs=8, n_steps=40, batch_size=64, net_arch=(16,), gae_lambda=0.7)
-    learner, learner = Learner(_seat(), config, 1, ONE_THREAD)
+    learner = Learner(_seat(), config, 1, ONE_THREAD)
     kept: list[Array] = []
     buffer = learner.ppo.rollout_buffer
 

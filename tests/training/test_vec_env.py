@@ -30,7 +30,8 @@ def test_final_observations_and_infos_reach_the_learner() -> None:
     for _ in range(2):
         _, _, done, infos = vec.step(np.zeros((4, 2)))
         assert not done.any() and infos == [{}] * 4
-    observation, reward, done, infos = vec.step(np.zeros((4, 2)))
+    stepped, reward, done, infos = vec.step(np.zeros((4, 2)))
+    observation = np.asarray(stepped)
     assert done.all() and reward.dtype == np.float32
     assert observation[:, 0].tolist() == [0, 0, 0, 0]  # already the next episode
     for i, info in enumerate(infos):
@@ -92,8 +93,10 @@ def test_observations_that_stable_baselines3_keeps_are_not_overwritten_later() -
     kept = [vec.reset()]
     copies = [kept[0].copy()]
     for _ in range(30):
-        kept.append(vec.step(np.ones((3, game.action_size("kicker"))))[0])
-        copies.append(kept[-1].copy())
+        stepped = vec.step(np.ones((3, game.action_size("kicker"))))[0]
+        assert isinstance(stepped, np.ndarray)
+        kept.append(stepped)
+        copies.append(stepped.copy())
     assert all(np.array_equal(a, b) for a, b in zip(kept, copies, strict=True))
     assert vec.finished, "no episode ended"
 
