@@ -479,7 +479,11 @@ class Game(ABC):
         wanted = [nominal] * len(ids) if levels is None else list(levels)
         if len(wanted) != len(ids):
             raise RoboAdvError(f"expected {len(ids)} levels, got {len(wanted)}")
-        changed = [(i, new) for i, new in zip(ids, wanted, strict=True) if self.levels[i] != new]
+        changed = [
+            (i, new)
+            for i, new in zip(ids, wanted, strict=True)
+            if self.levels[i] is not new and self.levels[i] != new
+        ]
         if not changed:
             return
         for i, level in changed:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from training.tiny import FLAGS, GAME, shrink, tiny_bundle
@@ -16,7 +17,6 @@ from robo_adv.cli import main
 from robo_adv.envs.game import GAMES
 from robo_adv.runs import Run
 
-ROOT = Path(__file__).parents[2]
 TINY = ["--episodes", "8"]
 
 
@@ -208,38 +208,41 @@ def test_selfplay_leaves_one_bundle_per_player(
     assert _json(capsys, "evaluate", kicker, "--opponents", keeper, *TINY)["rows"]
 
 
-def _break_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stdout becomes a pipe that nobody reads any more."""
+@contextmanager
+def _broken_pipe() -> Iterator[TextIO]:
+    """Stdout is a buffered pipe that nobody reads any more."""
     reader, writer = os.pipe()
     os.close(reader)
-    monkeypatch.setattr(sys, "stdout", os.fdopen(writer, "w", encoding="utf-8"))
+    stream = os.fdopen(writer, "w", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        yield stream
+    with suppress(BrokenPipeError):
+        stream.close()
 
 
 @pytest.mark.xfail(
     strict=True, raises=SystemExit, reason="rich ends a broken pipe with exit code 1"
 )
-def test_a_table_whose_reader_goes_away_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    _break_pipe(monkeypatch)
-    assert main.run(["list"]) == 0
+def test_a_table_whose_reader_goes_away_is_no_error() -> None:
+    with _broken_pipe():
+        assert main.run(["list"]) == 0
 
 
 def test_a_long_json_line_whose_reader_goes_away_is_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("robo_adv.cli.list._everything", lambda: {"x": {"y": "z" * 100_000}})
-    _break_pipe(monkeypatch)
-    assert main.run(["list", "--json"]) == 0
+    with _broken_pipe():
+        assert main.run(["list", "--json"]) == 0
 
 
-def test_a_process_whose_reader_goes_away_ends_quietly() -> None:
-    """A short line is written when the interpreter ends; that must not complain either."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    boot = "from robo_adv.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", boot, "list", "zeros", "--json"],
-        stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=200,
-    )  # fmt: skip
-    os.close(writer)
-    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
-    assert done.returncode == 0
+@pytest.mark.xfail(
+    strict=True,
+    raises=BrokenPipeError,
+    reason="the line is not flushed, so the interpreter complains when it ends (exit code 120)",
+)
+def test_a_short_json_line_whose_reader_goes_away_is_no_error() -> None:
+    with _broken_pipe() as stream:
+        assert main.run(["list", "zeros", "--json"]) == 0
+        stream.flush()  # as the interpreter does at its end

@@ -10,6 +10,7 @@ from robo_adv import seeding
 
 STREAMS = (
     seeding.START, seeding.MEMBER, seeding.ACTION, seeding.MASK, seeding.LEVEL, seeding.NEXT,
+    seeding.PLAYER,
 )  # fmt: skip
 
 
