@@ -33,7 +33,7 @@ def bundle_folder(name: str) -> Path | None:
             raise unknown("zoo policy", short, zoo_names())
         return ZOO / short
     path = Path(name)
-    if not path.exists():
+    if name in SCRIPTED or not path.exists():
         return None
     for inner in (path / "checkpoints" / "best", path / "checkpoints" / "last"):
         if (inner / CARD).exists():
@@ -84,6 +84,8 @@ def named_policy(name: str, game: Game, player: str) -> Policy:
     Raises:
         RoboAdvError: unknown name, or a bundle that does not fit.
     """
+    if name in SCRIPTED:
+        return SCRIPTED[name](game, player)
     folder = bundle_folder(name)
     if folder is not None:
         bundle = load_bundle(folder)
@@ -91,8 +93,6 @@ def named_policy(name: str, game: Game, player: str) -> Policy:
         return bundle.policy
     if ":" in name:
         return _user_policy(name, game, player)
-    if name in SCRIPTED:
-        return SCRIPTED[name](game, player)
     raise unknown(
         "policy", name, [*SCRIPTED, *(f"zoo:{z}" for z in zoo_names())],
         hint="or a bundle's folder, or module:callable",
@@ -103,7 +103,7 @@ def _user_policy(name: str, game: Game, player: str) -> Policy:
     module, _, attribute = name.partition(":")
     try:
         found: Any = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise RoboAdvError(f"cannot import policy {name!r}: {error}") from error
     policy = found(game, player) if callable(found) and not hasattr(found, "predict") else found
     if not hasattr(policy, "predict"):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from robo_adv.agents.evaluation import (
     NORMAL,
@@ -17,11 +20,11 @@ from robo_adv.agents.evaluation import (
 )
 from robo_adv.agents.named import find_bundle, find_card, named_policy, zoo_names
 from robo_adv.assets import ZOO
-from robo_adv.bundle import load_bundle, save_bundle
-from robo_adv.errors import BundleError, RoboAdvError
+from robo_adv.bundle import CARD, load_bundle, save_bundle
+from robo_adv.errors import BundleError, RoboAdvError, unknown
 from robo_adv.rollout import REPORTED
 from robo_adv.runs import plain
-from robo_adv.training.network import NetworkPolicy, build_network
+from robo_adv.training.network import ACTIVATIONS, NetworkPolicy, build_network
 
 MEASURED_EPISODES = 500
 
@@ -118,6 +121,11 @@ def import_zip(path: Path, world: World, player: str, target: Path) -> None:
     """
     from stable_baselines3.common.save_util import load_from_zip_file
 
+    if target.exists() and not (target / CARD).is_file():
+        raise RoboAdvError(f"{target} exists and is not a bundle; name another folder")
+    game = world.make(1, threads=1)
+    if player not in game.players:
+        raise unknown(f"player of {game.id}", player, game.players)
     try:
         _, params, _ = load_from_zip_file(path, load_data=False, device="cpu")
     except Exception as error:  # any file may be given; the library raises many kinds
@@ -127,9 +135,13 @@ def import_zip(path: Path, world: World, player: str, target: Path) -> None:
         raise BundleError(f"{path} holds no policy weights")
     layer = re.compile(r"mlp_extractor\.policy_net\.\d+\.weight")
     actor = [weight for name, weight in weights.items() if layer.fullmatch(name)]
-    game = world.make(1, threads=1)
+    activation = _activation(path)
     net_arch = tuple(int(w.shape[0]) for w in actor)
-    network = build_network(game.layouts[player].size, game.action_size(player), net_arch, "tanh")
+    network = build_network(
+        game.layouts[player].size, game.action_size(player), net_arch, activation
+    )
+    if not all(torch.isfinite(weight).all() for weight in weights.values()):
+        raise BundleError(f"{path} holds weights that are NaN or infinite")
     state = network.state_dict()
     missing = [n for n in state if n not in weights and "features_extractor" not in n]
     if missing or not actor:
@@ -142,8 +154,20 @@ def import_zip(path: Path, world: World, player: str, target: Path) -> None:
     save_bundle(
         target, NetworkPolicy(network), game=world.game, options=plain(game.options),
         player=player, layout=game.layouts[player].to_json(), net_arch=net_arch,
-        activation="tanh", provenance={"recipe": "imported", "file": path.name},
+        activation=activation, provenance={"recipe": "imported", "file": path.name},
     )  # fmt: skip
+
+
+def _activation(path: Path) -> str:
+    """The activation that a zip names, read as text from its JSON; MlpPolicy's default is tanh."""
+    with zipfile.ZipFile(path) as archive:
+        data = json.loads(archive.read("data"))
+    arguments = data.get("policy_kwargs") or {}
+    named = str(arguments.get("activation_fn", "Tanh"))
+    for name in ACTIVATIONS:
+        if f"{name}'>" in named.lower() or named.lower() == name:
+            return name
+    raise BundleError(f"{path} has activation {named}, expected one of {[*ACTIVATIONS]}")
 
 
 def compare(name: str, episodes: int = MEASURED_EPISODES) -> list[str]:

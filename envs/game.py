@@ -367,7 +367,7 @@ class Game(ABC):
 
     def _observe_all(self) -> dict[str, Observation]:
         self._seen = {p: self.observe(p, slice(None)) for p in self.players}
-        return dict(self._seen)
+        return {p: seen.copy() for p, seen in self._seen.items()}  # callers may write into theirs
 
     def _apply_actions(self, actions: Mapping[str, npt.ArrayLike]) -> Ints:
         """Writes `ctrl`; returns who forfeits (N,): the index of the first player whose action is

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,7 +104,10 @@ def save_bundle(
     tensors = network_weights(policy.network)
 
     def write(target: Path) -> None:
-        save_file(tensors, target / WEIGHTS)
+        try:
+            save_file(tensors, target / WEIGHTS)
+        except SafetensorError as error:  # the library reports a full disk as its own error
+            raise OSError(str(error)) from error
         card = Card.model_validate(
             {
                 "game": game,
@@ -147,12 +151,12 @@ def read_card(folder: Path) -> Card:
         raise BundleError(f"{path} has {path.stat().st_size} bytes, at most {MAX_CARD} expected")
     try:
         return Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} is not JSON: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BundleError(f"{path} is not a policy card: {where}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:  # JSON and Unicode errors are ValueErrors
+        raise BundleError(f"{path} is not JSON: {error}") from error
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -182,7 +186,24 @@ def load_bundle(folder: Path) -> Bundle:
     return Bundle(card, NetworkPolicy(_load_network(path, card.architecture)), folder)
 
 
+def _parameters(architecture: Architecture) -> int:
+    """Number of weights of actor and critic, without normalisation."""
+    sizes = (architecture.observation_size, *architecture.net_arch)
+    trunk = sum((a + 1) * b for a, b in pairwise(sizes))
+    return 2 * trunk + (sizes[-1] + 1) * (architecture.action_size + 1)
+
+
 def _load_network(path: Path, architecture: Architecture) -> Any:
+    try:
+        with safe_open(path, framework="pt") as file:
+            file.keys()
+    except SafetensorError as error:
+        raise BundleError(f"{path} is not a safetensors file: {error}") from error
+    needed = 4 * _parameters(architecture)  # a card must not make us build gigabytes
+    if needed > path.stat().st_size:
+        raise BundleError(
+            f"{path} has {path.stat().st_size} bytes, its card's architecture needs {needed}"
+        )
     network = build_network(
         architecture.observation_size,
         architecture.action_size,
@@ -206,7 +227,7 @@ def _load_network(path: Path, architecture: Architecture) -> Any:
                     )
                 tensors[name] = file.get_tensor(name)
     except SafetensorError as error:
-        raise BundleError(f"{path} is not a safetensors file: {error}") from error
+        raise BundleError(f"{path} cannot be read: {error}") from error
     for name, tensor in tensors.items():
         if tensor.dtype != expected[name].dtype:
             raise BundleError(

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 
-class RoboAdvError(ValueError):
+class RoboAdvError(Exception):
     """A user's mistake: the command line prints its text as one line and exits with 2."""
 
 

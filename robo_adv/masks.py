@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robo_adv import seeding
-from robo_adv.errors import unknown
+from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.policy import EpisodicPolicy, Policy, State
 
 Array = npt.NDArray[Any]
@@ -59,11 +59,19 @@ class Masked:
         if state is None:
             state = self.start(np.arange(len(observation), dtype=np.uint64), observation)
         initial, seeds, step, *inner = state
+        if episode_start is not None:
+            fresh = np.asarray(episode_start, dtype=bool)[:, None]
+            initial = np.where(fresh, observation[:, self.index], initial)
         seen = self._masked(observation, initial, seeds, step)
         action, after = self.policy.predict(
             seen, tuple(inner) or None, episode_start, deterministic
         )
-        kept = tuple(after) if after is not None and inner else tuple(inner)
+        if after is not None and not inner:
+            raise RoboAdvError(
+                f"{type(self.policy).__name__} keeps a state; under a mask it needs `start(seeds, "
+                "observation)`, which gives one row of state per episode"
+            )
+        kept = tuple(after) if after is not None else tuple(inner)
         return action, (initial, seeds, step + np.uint64(1), *kept)
 
     def _masked(self, observation: Array, initial: Array, seeds: Array, step: Array) -> Array:

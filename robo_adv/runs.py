@@ -138,6 +138,8 @@ class Run:
             raise RoboAdvError(f"{folder} is not a run folder: no {path.name} in it") from error
         except json.JSONDecodeError as error:
             raise RoboAdvError(f"{path} is not JSON: {error}") from error
+        if not isinstance(config, dict):
+            raise RoboAdvError(f"{path} is not a run's config: expected a JSON object")
         return Run(Path(folder), config)
 
     @property

@@ -91,7 +91,7 @@ def play_take(game: Game, policies: Mapping[str, Policy], seed: int, level: Leve
 
     game.scenarios = restart
     obs = game.reset(seeds, levels=levels)
-    drivers = {p: Driver(policies[p], 1) for p in game.players}
+    drivers = {p: Driver(policies[p], 1, lane=i) for i, p in enumerate(game.players)}
     for p, driver in drivers.items():
         driver.begin(np.zeros(1, dtype=np.int64), seeds, obs[p])
     final = None

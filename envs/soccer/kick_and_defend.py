@@ -51,7 +51,7 @@ class KickAndDefendOptions(GameOptions):
     keeper_out: Literal["loses", "draw"] = "loses"
 
     def __post_init__(self) -> None:
-        BODIES[self.body]
+        BODIES[str(self.body)]
         if self.arms is not None and self.body != "omni":
             raise RoboAdvError(f"arms = {self.arms} fits body 'omni' only, got {self.body!r}")
         if self.keeper_out not in ("loses", "draw"):

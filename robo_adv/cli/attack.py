@@ -10,9 +10,11 @@ import tyro
 from rich.console import Console
 
 from robo_adv.agents import adversary
-from robo_adv.agents.named import find_card
-from robo_adv.cli.train import check_counts, finished
+from robo_adv.agents.evaluation import other_player
+from robo_adv.agents.named import find_bundle
+from robo_adv.cli.train import check_counts, check_reward, check_seed, finished
 from robo_adv.cli.verb import Outcome
+from robo_adv.envs.game import make_game
 from robo_adv.runs import Run
 from robo_adv.training.learner import PPOConfig, Threads
 
@@ -47,8 +49,12 @@ class Attack:
             threads=self.threads, checkpoint_every=self.checkpoint_every,
         )  # fmt: skip
         check_counts(config)
-        game = find_card(self.victim).game
-        run = Run.create(game, "adversary", config, self.seed, self.runs)
+        check_seed(self.seed)
+        card = find_bundle(self.victim).card  # all of it is checked before a folder is made
+        world = make_game(card.game, 1, threads=1, **card.options)
+        other = other_player(world, card.player)
+        check_reward(card.game, dict(card.options), other, self.reward)
+        run = Run.create(card.game, "adversary", config, self.seed, self.runs)
         outcome = finished(run, adversary.train(config, run))
         command = f"robo-adv evaluate {self.victim} --opponents normal {run.folder}"
         return Outcome(outcome.data, run.folder, command)

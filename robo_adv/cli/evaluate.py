@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from robo_adv.agents.evaluation import (
 )
 from robo_adv.agents.named import bundle_folder, find_card, named_policy
 from robo_adv.cli.options import parse_options
+from robo_adv.cli.train import check_seed
 from robo_adv.cli.verb import FAILS, HOLDS, INCONCLUSIVE, Outcome
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.rollout import REPORTED
@@ -63,6 +65,9 @@ class Evaluate:
     """Print one machine-readable line last."""
 
     def run(self, console: Console) -> Outcome:
+        check_seed(self.seed, 2**63)
+        if not (math.isfinite(self.sigma) and self.sigma >= 0):
+            raise RoboAdvError(f"sigma must be a finite number of at least 0, got {self.sigma}")
         condition = None if self.fail_if is None else FailIf.parse(self.fail_if)
         if condition is not None and condition.name not in _RATES:
             raise unknown("measure of --fail-if", condition.name, _RATES)

@@ -29,6 +29,13 @@ VERBS = {
 }
 
 
+class _Console(Console):
+    """Leaves a broken pipe to `run`; rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def overview() -> str:
     """The help text without a verb."""
     lines = ["usage: robo-adv VERB [OPTIONS]   (robo-adv VERB --help for its options)", ""]
@@ -54,7 +61,7 @@ def execute(verb: Verb) -> int:
     """Run a verb, print its run folder, the next command and the JSON line; its exit code."""
     stream = sys.stderr if verb.json else sys.stdout
     width = None if stream.isatty() else 160  # tables in logs and pipes do not wrap at 80
-    console = Console(file=stream, highlight=False, soft_wrap=True, width=width)
+    console = _Console(file=stream, highlight=False, soft_wrap=True, width=width)
     outcome: Outcome = verb.run(console)
     if outcome.folder is not None:
         console.print(f"run folder: {outcome.folder}")
@@ -62,7 +69,8 @@ def execute(verb: Verb) -> int:
         console.print(f"next: {outcome.next}")
     if verb.json:
         folder = None if outcome.folder is None else str(outcome.folder)
-        print(json.dumps({**outcome.data, "folder": folder, "exit_code": outcome.code}))
+        line = json.dumps({**outcome.data, "folder": folder, "exit_code": outcome.code})
+        print(line, flush=True)
     return outcome.code
 
 
@@ -78,7 +86,7 @@ def run(arguments: list[str]) -> int:
         print(f"robo-adv: error: {error}", file=sys.stderr)
         return MISUSE
     except KeyboardInterrupt as stop:
-        print(f"\nrobo-adv: {stop or 'interrupted'}", file=sys.stderr)
+        print(f"\nrobo-adv: {str(stop) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader, e.g. `head`, went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

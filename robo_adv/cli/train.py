@@ -12,6 +12,7 @@ from rich.console import Console
 from robo_adv.agents import adversary, protagonist, selfplay
 from robo_adv.cli.options import parse_options
 from robo_adv.cli.verb import Outcome
+from robo_adv.envs.game import make_game
 from robo_adv.errors import RoboAdvError
 from robo_adv.runs import Run
 from robo_adv.training.learner import PPOConfig, Threads
@@ -75,6 +76,12 @@ class Train:
             if getattr(self, name) is not None:
                 config = replace(config, **{name: getattr(self, name)})
         check_counts(config)
+        check_seed(self.seed)
+        if isinstance(config, protagonist.ProtagonistConfig):  # before a folder is made
+            protagonist.bind(config.game, options, config.player, config.opponents)
+            check_reward(config.game, options, config.player, config.reward)
+        else:
+            make_game(config.game, 1, threads=1, **options)
         run = Run.create(self.game, self.recipe, config, self.seed, self.runs)
         folder = RECIPES[self.recipe][1](config, run)
         return finished(run, folder)
@@ -85,6 +92,17 @@ def check_counts(config: Any) -> None:
     for name in ("steps", "checkpoint_every"):
         if getattr(config, name) < 1:
             raise RoboAdvError(f"{name} must be at least 1, got {getattr(config, name)}")
+
+
+def check_seed(seed: int, below: int = 2**32) -> None:
+    """Raises RoboAdvError unless 0 <= seed < below."""
+    if not 0 <= seed < below:
+        raise RoboAdvError(f"seed must be at least 0 and below {below}, got {seed}")
+
+
+def check_reward(game: str, options: dict[str, Any], player: str, reward: str) -> None:
+    """Raises RoboAdvError for a reward preset that the game does not have."""
+    make_game(game, 1, threads=1, reward={player: reward}, **options)
 
 
 def finished(run: Run, folder: Path) -> Outcome:
@@ -117,7 +135,7 @@ def resume(folder: Path, console: Console) -> Outcome:
     """Continue a training run of any recipe from its last checkpoint."""
     run = Run.open(folder)
     recipe = run.config.get("verb", "")
-    if recipe not in RECIPES:
+    if recipe not in RECIPES or not isinstance(run.config.get("config"), dict):
         raise RoboAdvError(f"{folder} is a run of {recipe!r}, which is not a training")
     if run.done:
         raise RoboAdvError(f"{folder} is finished; nothing to resume")

@@ -99,7 +99,7 @@ class FailIf:
     def judge(self, rate: Rate) -> Verdict:
         """`fails` when the whole interval meets the condition, `holds` when none of it does."""
         below = self.sign in ("<", "<=")
-        if rate.high < self.threshold or (rate.high <= self.threshold and self.sign == "<="):
+        if rate.high < self.threshold or (rate.high <= self.threshold and self.sign in ("<=", ">")):
             return "fails" if below else "holds"
         if rate.low > self.threshold or (rate.low >= self.threshold and self.sign in ("<", ">=")):
             return "holds" if below else "fails"

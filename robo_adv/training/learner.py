@@ -65,6 +65,14 @@ class PPOConfig:
                 f"batch_size {self.batch_size} exceeds num_envs * n_steps = "
                 f"{self.num_envs * self.n_steps}"
             )
+        for name, top in (("learning_rate", 1.0), ("gamma", 1.0), ("gae_lambda", 1.0)):
+            if not 0.0 <= getattr(self, name) <= top:
+                raise RoboAdvError(f"{name} must lie in 0..{top:g}, got {getattr(self, name)}")
+        if not self.net_arch or any(width < 12 or width % 4 for width in self.net_arch):
+            raise RoboAdvError(
+                f"net_arch {self.net_arch}: widths must be multiples of 4 and at least 12 (in "
+                "narrower layers the last bits of an action depend on the row it is computed in)"
+            )
         if self.activation not in ACTIVATIONS:
             raise RoboAdvError(f"activation {self.activation!r} is not one of {[*ACTIVATIONS]}")
 
@@ -157,10 +165,12 @@ class Learner:
                 name: np.concatenate([episode[name] for episode in episodes])
                 for name in episodes[0]
             }
-            out["episodes"] = float(len(columns["won"]))
-            out["wins"] = float(columns["won"].sum())
+            out["episodes"] = float(len(columns["length"]))
+            if "won" in columns:
+                out["wins"] = float(columns["won"].sum())
             for name in ("return", "length", "draw", "diverged"):
-                out[name] = float(columns[name].mean())
+                if name in columns:
+                    out[name] = float(columns[name].mean())
             out.update({n: float(v.mean()) for n, v in columns.items() if n.startswith("cost_")})
         logged = self.ppo.logger.name_to_value
         for name in ("approx_kl", "clip_fraction", "explained_variance", "std"):

@@ -103,7 +103,8 @@ def train(
     """
     best = float("-inf")
     if resume:
-        best = load_state(run.folder / RESUME, trainee)
+        if (run.folder / RESUME).exists():  # else it was killed before the first checkpoint
+            best = load_state(run.folder / RESUME, trainee)
         run.truncate_metrics(trainee.steps)
     due = _next_due(trainee.steps, checkpoint_every)
     with _stop_flag() as stopped, Progress(steps, trainee.steps, label, not quiet) as progress, \

@@ -47,6 +47,8 @@ class VectorToVecEnv(VecEnv):
         self.finished: list[dict[str, Array]] = []  # columns of episodes that ended, per step
         self._actions: Array = np.zeros(0)
         self._seed: int | None = None
+        self._returns = np.zeros(env.num_envs)
+        self._lengths = np.zeros(env.num_envs, dtype=np.int64)
         self._empty: dict[str, Any] = {}
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
@@ -55,6 +57,7 @@ class VectorToVecEnv(VecEnv):
 
     def reset(self) -> Array:
         observation, _ = self.env.reset(seed=self._seed)
+        self._returns[:], self._lengths[:] = 0.0, 0
         self._seed = None
         return np.asarray(observation)
 
@@ -64,20 +67,23 @@ class VectorToVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         observation, reward, terminated, truncated, info = self.env.step(self._actions)
         done = terminated | truncated
+        self._returns += reward
+        self._lengths += 1
         infos = [self._empty] * self.num_envs
         if "final_obs" in info:
-            self.finished.append(
-                {k: v[done] for k, v in info["final_info"].items() if not k.startswith("_")}
-            )
+            given = {k: v for k, v in info.get("final_info", {}).items() if not k.startswith("_")}
+            columns = {"return": self._returns.copy(), "length": self._lengths.copy(), **given}
+            self.finished.append({name: np.asarray(v)[done] for name, v in columns.items()})
             for i in np.flatnonzero(done):
                 infos[i] = {
                     "terminal_observation": info["final_obs"][i],
                     "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
                     "episode": {
-                        "r": float(info["final_info"]["return"][i]),
-                        "l": int(info["final_info"]["length"][i]),
+                        "r": float(columns["return"][i]),
+                        "l": int(columns["length"][i]),
                     },
                 }
+            self._returns[done], self._lengths[done] = 0.0, 0
         return observation, np.asarray(reward, dtype=np.float32), done, infos
 
     def close(self) -> None:

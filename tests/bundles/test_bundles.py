@@ -328,10 +328,6 @@ def test_what_is_not_a_card_is_refused(folder: Path, content: bytes) -> None:
     _refused(folder, "is not JSON|is not a policy card")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="read_card catches JSONDecodeError only: RecursionError and int's ValueError escape",
-)
 @pytest.mark.parametrize(
     "content", [b"[" * 100_000, b'{"game": ' + b"9" * 5000 + b"}"], ids=["deep", "long number"]
 )
@@ -349,11 +345,6 @@ def test_giant_files_are_refused_by_their_size(folder: Path) -> None:
     _refused(folder, f"has 1099511627776 bytes, at most {MAX_CARD} expected")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="load_bundle builds the network of the card (gigabytes, minutes of orthogonal "
-    "initialisation) before it compares it with the small file",
-)
 def test_a_card_with_huge_layers_is_refused_before_they_are_built(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,9 +385,6 @@ def test_a_run_folder_stands_for_its_best_checkpoint(original: Path, tmp_path: P
     assert find_bundle(str(tmp_path)).card.provenance["seed"] == 4
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a folder called like a scripted policy in the current folder hides it"
-)
 def test_a_folder_called_zero_does_not_hide_the_scripted_policy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,7 +184,6 @@ def test_a_missing_file_and_an_empty_zip_are_refused(tmp_path: Path) -> None:
         import_zip(tmp_path / "empty.zip", WORLD, "kicker", tmp_path / "bundle")
 
 
-@pytest.mark.xfail(strict=True, reason="import_zip takes every zip for a tanh network")
 def test_a_network_with_another_activation_acts_like_the_original_or_is_refused(
     tmp_path: Path,
 ) -> None:
@@ -197,7 +196,6 @@ def test_a_network_with_another_activation_acts_like_the_original_or_is_refused(
     _same_actions(model, tmp_path / "bundle")
 
 
-@pytest.mark.xfail(strict=True, reason="import_zip writes bundles that load_bundle then refuses")
 def test_weights_that_are_not_finite_are_refused_at_import(tmp_path: Path) -> None:
     model = _model()
     with torch.no_grad():
@@ -208,15 +206,11 @@ def test_weights_that_are_not_finite_are_refused_at_import(tmp_path: Path) -> No
     assert not (tmp_path / "bundle").exists()
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="import_zip does not check the player")
 def test_an_unknown_player_is_refused_at_import(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(RoboAdvError, match=r"unknown player .*'kiper'.*did you mean"):
         import_zip(archive, WORLD, "kiper", tmp_path / "bundle")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="save_bundle replaces any folder, also one with the user's own files"
-)
 def test_importing_into_a_folder_that_is_no_bundle_keeps_its_files(
     archive: Path, tmp_path: Path
 ) -> None:

@@ -277,7 +277,6 @@ def test_an_opponent_draws_the_same_numbers_in_a_seat_as_in_a_rollout(
             assert np.array_equal(mine, acted[other][:length, i]), f"episode {i} of {other}"
 
 
-@pytest.mark.xfail(strict=True, reason="play_take makes its drivers without a lane")
 def test_a_take_for_a_video_is_the_episode_that_was_played() -> None:
     game, other = SMALL(1), SMALL(1)
     states: list[Array] = []

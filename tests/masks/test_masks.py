@@ -240,7 +240,6 @@ class Remembers:
         return np.column_stack([step, step]), (step + 1,)
 
 
-@pytest.mark.xfail(strict=True, reason="Masked drops the state of policies without `start`")
 def test_a_recurrent_policy_keeps_its_state_under_a_mask_or_is_refused() -> None:
     x = _observations(3, 1)[0]
     try:
@@ -252,11 +251,6 @@ def test_a_recurrent_policy_keeps_its_state_under_a_mask_or_is_refused() -> None
     assert steps == [0.0, 1.0, 2.0]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Masked ignores episode_start, so loops other than Driver (SB3's evaluate_policy) never "
-    "freeze the initial value again",
-)
 def test_episode_start_alone_freezes_the_initial_value_again() -> None:
     spy, x = Spy(), _observations(2, 2)
     policy = Masked(spy, INDEX, "initial")

@@ -149,15 +149,9 @@ def _expected(sign: str, threshold: float, rate: Rate) -> str:
 
 
 # With `>`, an interval whose upper end is the threshold itself meets the condition nowhere.
-_ENDS = pytest.param(
-    ">",
-    marks=pytest.mark.xfail(
-        strict=True, reason="FailIf.judge: `win_rate>1` is inconclusive at 100 % instead of holds"
-    ),
-)
 
 
-@pytest.mark.parametrize("sign", ["<", "<=", _ENDS, ">="])
+@pytest.mark.parametrize("sign", ["<", "<=", ">", ">="])
 def test_verdicts_follow_the_definition_also_where_an_end_is_the_threshold(sign: str) -> None:
     for total in (1, 5, 40):
         for count in range(total + 1):

@@ -232,7 +232,7 @@ def _saved_steps(run: Run) -> int:
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     recipe = _protagonist("zero")
     run = recipe.run(tmp_path)
-    other = dataclasses.replace(recipe.config, ppo=dataclasses.replace(PPO, net_arch=(8,)))
+    other = dataclasses.replace(recipe.config, ppo=dataclasses.replace(PPO, net_arch=(32,)))
     with pytest.raises(RoboAdvError, match="does not fit"):
         protagonist.train(other, run, resume=True, quiet=True)
 

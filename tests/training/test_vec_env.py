@@ -114,11 +114,6 @@ def test_stable_baselines3_evaluates_and_trains_on_a_seat() -> None:
     assert np.isfinite(returns).all()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=KeyError,
-    reason="VectorToVecEnv needs final_info['return'] and ['length'], which only a Seat has",
-)
 def test_a_registered_gymnasium_vector_environment_can_be_adapted() -> None:
     env = gymnasium.make_vec(
         "Pendulum-v1", 2, vectorization_mode="sync", max_episode_steps=3,
