@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robo_adv.agents.named import bundle_folder, find_card, named_policy, zoo_names
-from robo_adv.bundle import Card, read_card
+from robo_adv.bundle import read_card
 from robo_adv.envs.game import Game, make_game
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.masks import MASKS, Masked
@@ -146,14 +146,3 @@ def other_player(game: Game, player: str) -> str:
     if len(game.players) != 2:
         raise RoboAdvError(f"{game.id} has players {game.players}; this needs exactly two")
     return game.players[1 - game.players.index(player)]
-
-
-def card_metrics(card: Card, name: str) -> str:
-    """One line of what a card says was measured."""
-    rate = card.metrics.get("win_rate_normal") or card.metrics.get("win_rate")
-    if not isinstance(rate, dict):
-        return f"{name}: not measured"
-    return (
-        f"{100 * rate['rate']:.1f} [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}] % of "
-        f"{rate['episodes']}"
-    )

@@ -18,7 +18,7 @@ SEEDS = (1, 2, 3)
 def test_the_zoo_holds_three_seeds_of_kickers_keepers_and_adversaries() -> None:
     expected = {
         f"{kind}-omni4-s{seed}"
-        for kind in ("kicker", "keeper", "adversary-keeper")
+        for kind in ("kicker", "keeper", "adversary-keeper", "adversary-kicker")
         for seed in SEEDS
     }
     assert expected <= set(zoo_names())

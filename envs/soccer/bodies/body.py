@@ -40,15 +40,6 @@ class Scale:
     save_speed: float
 
 
-@dataclass(frozen=True)
-class Addresses:
-    """Where one player's body lives in the compiled model (slices of qpos, qvel and ctrl)."""
-
-    qpos: slice
-    qvel: slice
-    ctrl: slice
-
-
 class Body(ABC):
     """A robot that plays soccer.
 
