@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pettingzoo import ParallelEnv
 
-from robo_adv.envs.game import DRAW, Game, Observation, make_game
+from robo_adv.envs.episode import DRAW, Observation
+from robo_adv.envs.game import Game, make_game
 from robo_adv.envs.seat import Seat
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels import Level

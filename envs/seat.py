@@ -11,7 +11,8 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
 from robo_adv import seeding
-from robo_adv.envs.game import DRAW, Game, Observation, Step
+from robo_adv.envs.episode import DRAW, Observation, Step
+from robo_adv.envs.game import Game
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.policy import Driver, Policy
 from robo_adv.training.vec_env import ResumableEnv

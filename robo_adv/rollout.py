@@ -16,7 +16,8 @@ from robo_adv.policy import Driver, Policy
 from robo_adv.safety.statistics import Rate
 
 if TYPE_CHECKING:
-    from robo_adv.envs.game import Game, Step
+    from robo_adv.envs.episode import Step
+    from robo_adv.envs.game import Game
 
 Array = npt.NDArray[Any]
 

@@ -10,19 +10,8 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from robo_adv.envs.game import (
-    DRAW,
-    GAMES,
-    ONGOING,
-    Array,
-    Cost,
-    Game,
-    GameOptions,
-    Ints,
-    Observation,
-    Terms,
-    check_options,
-)
+from robo_adv.envs.episode import DRAW, ONGOING, Array, Cost, Ints, Observation, Terms
+from robo_adv.envs.game import GAMES, Game, GameOptions, check_options
 from robo_adv.envs.layout import Layout, Slice
 from robo_adv.envs.soccer.bodies.body import BODIES, Body
 from robo_adv.envs.soccer.pitch import FLOOR_BIT, Pitch, add_ball, base_spec

@@ -23,7 +23,8 @@ from contracts.traces import (
     same_observations,
 )
 from robo_adv import seeding
-from robo_adv.envs.game import DRAW, ONGOING, Game
+from robo_adv.envs.episode import DRAW, ONGOING
+from robo_adv.envs.game import Game
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels import Level
 from robo_adv.levels.space import Value

@@ -15,7 +15,8 @@ from contracts import checks
 from contracts.cases import SMALL
 from robo_adv import rollout, seeding
 from robo_adv.agents.scripted import SCRIPTED, Random
-from robo_adv.envs.game import Game, Step
+from robo_adv.envs.episode import Step
+from robo_adv.envs.game import Game
 from robo_adv.envs.seat import Seat
 from robo_adv.errors import RoboAdvError
 from robo_adv.policy import Driver, EpisodicPolicy, Policy, Pool, State

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from robo_adv import seeding
 from robo_adv.agents.scripted import SCRIPTED
-from robo_adv.envs.game import Game, Step
+from robo_adv.envs.episode import Step
+from robo_adv.envs.game import Game
 from robo_adv.levels import Level
 
 Array = npt.NDArray[Any]

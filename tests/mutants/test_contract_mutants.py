@@ -16,7 +16,8 @@ from contracts.traces import mixed_actions, random_actions
 
 from robo_adv import seeding
 from robo_adv.agents.scripted import Random
-from robo_adv.envs.game import DRAW, Array, Bools, Game, Ints, Observation, Step, Terms
+from robo_adv.envs.episode import DRAW, Array, Bools, Ints, Observation, Step, Terms
+from robo_adv.envs.game import Game
 from robo_adv.envs.layout import Layout, Slice
 from robo_adv.envs.soccer.kick_and_defend import KickAndDefend
 from robo_adv.levels import Level

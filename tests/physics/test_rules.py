@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from physics.worlds import parked, place, place_ball, stand_still
-from robo_adv.envs.game import DRAW, ONGOING
+from robo_adv.envs.episode import DRAW, ONGOING
 from robo_adv.envs.soccer.kick_and_defend import KEEPER, KICKER, KickAndDefend
 
 BODIES = ("omni", "ant")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robo_adv.envs.game import Step
+from robo_adv.envs.episode import Step
 from robo_adv.envs.soccer.kick_and_defend import KickAndDefend
 
 Array = npt.NDArray[np.float64]
