@@ -67,9 +67,9 @@ class Demo:
         console.print(f"report: {report}")
         data = {"rows": [row.to_json() for row in result.rows], "adversary": str(result.adversary),
                 "report": str(report), "video": None if film is None else str(film.path)}  # fmt: skip
-        return Outcome(
-            data, run.folder, f"robo-adv evaluate {self.victim} --opponents {run.folder}"
-        )
+        run.finish(data)
+        attack = run.folder / "adversary"
+        return Outcome(data, run.folder, f"robo-adv evaluate {self.victim} --opponents {attack}")
 
     def _film(self, console: Console, run: Run, result: DemoResult) -> Film | None:
         """Side by side: typical scenarios that the adversary won. None where nothing can draw."""
