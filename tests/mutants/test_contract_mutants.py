@@ -40,14 +40,11 @@ class StartsByTheNumberOfResets(KickAndDefend):
 
 
 class ReturnsAReusedBuffer(KickAndDefend):
-    def observe(self, player: str, ids: Ints | slice) -> Observation:
-        fresh = super().observe(player, ids)
-        if not isinstance(ids, slice):
-            return fresh
+    def _observe_all(self) -> dict[str, Observation]:
         buffers: dict[str, Observation] = self.__dict__.setdefault("buffers", {})
-        buffer = buffers.setdefault(player, fresh.copy())
-        buffer[:] = fresh
-        return buffer
+        for player, fresh in super()._observe_all().items():
+            buffers.setdefault(player, fresh.copy())[:] = fresh
+        return buffers
 
 
 class RemembersTheCallersActions(KickAndDefend):
