@@ -24,7 +24,8 @@ class Bench:
 
     what: Annotated[Literal["speed", "arms"], tyro.conf.Positional] = "speed"
     """speed: engine against plain mj_step loops, learning against the engine and against
-    SubprocVecEnv (3 minutes). arms: does masking rescue a victim, for k arms (hours of one core; resumable)."""
+    SubprocVecEnv (2 minutes). arms: does masking rescue a victim, for k arms (2 core-hours;
+    resumable)."""
     arms: tuple[int, ...] = (0, 2, 4, 8)
     """Numbers of arms (arms)."""
     seeds: tuple[int, ...] = (1, 2, 3)
