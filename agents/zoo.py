@@ -26,7 +26,7 @@ from robo_adv.rollout import REPORTED
 from robo_adv.runs import plain
 from robo_adv.training.network import ACTIVATIONS, NetworkPolicy, build_network
 
-MEASURED_EPISODES = 500
+MEASURED_EPISODES = 400
 
 
 def add(source: str, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_a_zoo_bundle_loads_is_small_and_says_how_it_was_made(name: str) -> None
     assert sum(path.stat().st_size for path in Path(folder).iterdir()) < 300_000
     assert {"recipe", "seed", "steps", "versions"} <= set(card.provenance)
     text = (Path(folder) / "policy.json").read_text(encoding="utf-8")
-    assert "/work/" not in text and "/home/" not in text and "/tmp/" not in text
+    assert not re.search(r'"/\w+/', text), "a card names a folder of the machine that made it"
 
 
 @pytest.mark.slow
