@@ -30,7 +30,6 @@ class Player:
 
     Args:
         game: id. options: of the game. player: who learns. opponents: a Policy per other player.
-        judges: opponents of the selection episodes, default `opponents`.
         reward: preset or weights. provenance: goes into the bundles' cards.
     """
 
@@ -45,7 +44,6 @@ class Player:
         *,
         threads: Threads,
         reward: str | Mapping[str, float] = "dense",
-        judges: Mapping[str, Policy] | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         world = make_game(
@@ -54,7 +52,7 @@ class Player:
         self.player, self.ppo = player, ppo
         self.seat = Seat(world, player, opponents)
         self.learner = Learner(self.seat, ppo, seed, threads)
-        self.judges = dict(judges or opponents)
+        self.opponents = dict(opponents)
         self.provenance = dict(provenance or {})
         self.arena = make_game(
             game, even_width(SELECTION_EPISODES, 128), threads=threads.physics, **options
@@ -73,7 +71,7 @@ class Player:
 
     def score(self) -> dict[str, float]:
         """Win rate of the deterministic policy on the selection scenarios."""
-        policies = {**self.judges, self.player: self.learner.policy}
+        policies = {**self.opponents, self.player: self.learner.policy}
         episodes = play(self.arena, policies, scenarios(SELECTION, SELECTION_EPISODES))
         rate = float(episodes.win_rate(self.player))
         return {"score": rate, "selection_win_rate": rate}

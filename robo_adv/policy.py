@@ -141,14 +141,17 @@ class Pool:
                 f"a pool of {len(members)} needs as many weights >= 0, got {weights}"
             )
         self.cumulative = np.cumsum(chances) / chances.sum()
+        self.widths = [0] * len(members)  # arrays of state per member; known after `start`
 
     def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
         u = seeding.uniform(seeds, seeding.MEMBER, 1)[:, 0]
         member = np.searchsorted(self.cumulative, u, side="right").astype(np.int64)
         parts: list[Array] = [np.minimum(member, len(self.members) - 1)]
-        for policy in self.members:
+        for index, policy in enumerate(self.members):
             if isinstance(policy, EpisodicPolicy):
-                parts.extend(policy.start(seeds, observation))
+                fresh = policy.start(seeds, observation)
+                self.widths[index] = len(fresh)
+                parts.extend(fresh)
         return tuple(parts)
 
     def predict(
@@ -164,9 +167,7 @@ class Pool:
         assigned, inner, actions = state[0], list(state[1:]), None
         for index, policy in enumerate(self.members):
             rows = np.flatnonzero(assigned == index)
-            width = len(policy.start(np.zeros(1, np.uint64), observation[:1])) if isinstance(
-                policy, EpisodicPolicy
-            ) else 0  # fmt: skip
+            width = self.widths[index]
             mine, inner = inner[:width], inner[width:]
             if not len(rows):
                 continue
