@@ -128,6 +128,8 @@ class Game(ABC):
         self.qvel_before = self.qvel.copy()
         self.winner = np.full(num_envs, ONGOING, dtype=np.int64)
         self._seen: dict[str, Observation] = {}  # what the players saw last
+        # What a game keeps from step to step beside the physics: arrays with one row per simulation.
+        self.memory: dict[str, npt.NDArray[Any]] = {}
         self._renderer: BatchRenderer | None = None
         self._returns = {p: np.zeros(num_envs) for p in self.players}
         # One row per cost term (C, N), summed up over the running episodes.
@@ -167,6 +169,10 @@ class Game(ABC):
     @abstractmethod
     def verdict(self) -> Ints:
         """Winner per simulation (N,): a player's index, DRAW or ONGOING."""
+
+    def begin(self, ids: Ints, u: Array) -> None:
+        """Called when simulations `ids` have started: set their rows of `self.memory`; `u` as in
+        `start`."""
 
     def measure(self) -> None:
         """Called once after the physics: what verdict, rewards and costs of both players share."""
@@ -236,6 +242,8 @@ class Game(ABC):
         for p in self.players:
             out[f"returns.{p}"] = self._returns[p].copy()
             out[f"costs.{p}"] = self._episode_costs[p].copy()
+        for name, array in self.memory.items():
+            out[f"memory.{name}"] = array.copy()
         return out
 
     def restore(
@@ -258,6 +266,8 @@ class Game(ABC):
         for p in self.players:
             self._returns[p][:] = snapshot[f"returns.{p}"]
             self._episode_costs[p][:] = snapshot[f"costs.{p}"]
+        for name, array in self.memory.items():
+            array[:] = snapshot[f"memory.{name}"].view(array.dtype)
         self._observe_all()
 
     def level(self, ids: Ints, name: str) -> Array:
@@ -413,6 +423,7 @@ class Game(ABC):
         self.qpos[ids], self.qvel[ids] = self.start(ids, u)
         self.seeds[ids] = seeds
         self.length[ids] = 0
+        self.begin(ids, u)
         for player in self.players:
             self._returns[player][ids] = 0.0
             self._episode_costs[player][:, ids] = 0.0
