@@ -23,9 +23,11 @@ class Scripted(ABC):
 
     Attributes:
         bodies: bodies whose actions it knows how to use, or () for any game and body.
+        games: games that it is the expert of.
     """
 
     bodies: ClassVar[tuple[str, ...]] = ()
+    games: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, game: Game, player: str) -> None:
         body = getattr(game.options, "body", None)

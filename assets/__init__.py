@@ -3,3 +3,4 @@
 from pathlib import Path
 
 ZOO = Path(__file__).parent / "zoo"
+MJCF = Path(__file__).parent / "mjcf"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -48,6 +48,7 @@ class Final:
         seeds, levels: the scenarios.
         winner: player index, DRAW, or ONGOING when truncated.
         length: control steps. returns, costs: per player, costs summed up as `Cost.aggregate` says.
+        notes: what else the game tells of an episode, by name (`Game.notes`).
     """
 
     ids: Ints
@@ -60,6 +61,7 @@ class Final:
     length: Ints
     returns: dict[str, Array]
     costs: dict[str, Terms]
+    notes: Terms = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

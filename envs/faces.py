@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -12,19 +13,23 @@ from pettingzoo import ParallelEnv
 from robo_adv.envs.episode import DRAW, Observation
 from robo_adv.envs.game import Game, make_game
 from robo_adv.envs.seat import Seat
+from robo_adv.envs.views import Seen
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels import Level
 
 Array = npt.NDArray[Any]
 
 
-class SingleEnv(gymnasium.Env[Observation, Array]):
+class SingleEnv(gymnasium.Env[Any, Array]):
     """A Seat of one simulation without the batch dimension.
 
-    `info` carries reward terms, costs and, at the end of an episode, who won.
+    `info` carries reward terms, costs and, at the end of an episode, who won. Of a GoalGame it also
+    carries `is_success`, and the environment has `compute_reward(achieved_goal, desired_goal, info)`
+    for single goals (g,) and batches (n, g).
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+    compute_reward: Callable[[npt.ArrayLike, npt.ArrayLike, Any], Array]
 
     def __init__(self, seat: Seat) -> None:
         if seat.num_envs != 1:
@@ -33,25 +38,29 @@ class SingleEnv(gymnasium.Env[Observation, Array]):
         self.metadata = {**self.metadata, "render_fps": self.seat.metadata["render_fps"]}
         self.observation_space = self.seat.single_observation_space
         self.action_space = self.seat.single_action_space
+        if seat.goals is not None:
+            self.compute_reward = seat.compute_reward
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    ) -> tuple[Seen, dict[str, Any]]:
         """Start scenario `seed`; without one, the next of the sequence the last seed began."""
         super().reset(seed=seed)
         scenario = int(self.np_random.integers(2**32)) if seed is None else seed
         level = (options or {}).get("level")
         levels = {"levels": [level]} if isinstance(level, Level) else None
         obs, _ = self.seat.reset(seed=scenario, options=levels)
-        return obs[0], {"seed": scenario}
+        return _first(obs), {"seed": scenario}
 
-    def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Array) -> tuple[Seen, float, bool, bool, dict[str, Any]]:
         obs, reward, terminated, truncated, info = self.seat.step(np.asarray(action)[None])
         single: dict[str, Any] = {
             "reward_terms": {k: float(v[0]) for k, v in info["reward_terms"].items()},
             "costs": {k: float(v[0]) for k, v in info["costs"].items()},
         }
-        last = obs[0]
+        if "is_success" in info:
+            single["is_success"] = bool(info["is_success"][0])
+        last = _first(obs)
         if "final_obs" in info:
             last = info["final_obs"][0]
             final = info["final_info"]
@@ -64,6 +73,11 @@ class SingleEnv(gymnasium.Env[Observation, Array]):
 
     def close(self) -> None:
         self.seat.close()
+
+
+def _first(seen: Seen) -> Seen:
+    """The observation of simulation 0."""
+    return {k: v[0] for k, v in seen.items()} if isinstance(seen, dict) else seen[0]
 
 
 class GameParallelEnv(ParallelEnv[str, Observation, Array]):

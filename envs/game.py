@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -130,6 +130,8 @@ class Game(ABC):
         self._seen: dict[str, Observation] = {}  # what the players saw last
         # What a game keeps from step to step beside the physics: arrays with one row per simulation.
         self.memory: dict[str, npt.NDArray[Any]] = {}
+        # Called with the simulations whose episodes ended, while their last state still stands.
+        self.before_restart: Callable[[Ints], None] | None = None
         self._renderer: BatchRenderer | None = None
         self._returns = {p: np.zeros(num_envs) for p in self.players}
         # One row per cost term (C, N), summed up over the running episodes.
@@ -180,6 +182,10 @@ class Game(ABC):
     def ending(self, i: int) -> str:
         """How the episode that just ended in simulation i ended, in words; '' if unknown."""
         return ""
+
+    def notes(self) -> Terms:
+        """Facts (N,) about the running episodes that are neither costs nor rewards, by name."""
+        return {}
 
     def truncation(self) -> Bools:
         """Episodes cut by a limit foreign to the rules (N,); a game's own clock gives a verdict."""
@@ -409,7 +415,10 @@ class Game(ABC):
                 p: dict(zip(self.costs, self._episode_costs[p][:, ids], strict=True))
                 for p in self.players
             },
+            notes={name: value[ids] for name, value in self.notes().items()},
         )
+        if self.before_restart is not None:
+            self.before_restart(ids)
         seeds, levels = self.scenarios(ids)
         self._start(ids, seeds, levels)
         return final

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -11,8 +11,10 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
 from robo_adv import seeding
-from robo_adv.envs.episode import DRAW, Observation, Step
+from robo_adv.envs.episode import DRAW, Final, Observation, Step
 from robo_adv.envs.game import Game
+from robo_adv.envs.goal import ACHIEVED, DESIRED, GoalGame
+from robo_adv.envs.views import ObservationKind, Seen, View
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.policy import Driver, Policy
 from robo_adv.training.vec_env import ResumableEnv
@@ -40,11 +42,15 @@ class Seat(ResumableEnv):
         self,
         game: Game,
         player: str,
-        opponents: Mapping[str, Policy],
+        opponents: Mapping[str, Policy] | None = None,
         *,
         deterministic: bool = True,
         render_mode: str | None = None,
+        observation: ObservationKind = "auto",
+        cameras: Sequence[str] = (),
+        camera_size: int = 64,
     ) -> None:
+        opponents = opponents or {}
         if player not in game.players:
             raise unknown(f"player of {game.id}", player, game.players)
         for name in opponents:
@@ -63,7 +69,11 @@ class Seat(ResumableEnv):
             "render_modes": ["rgb_array"],
             "render_fps": round(1.0 / game.control_dt),
         }
-        self.single_observation_space = game.observation_space(player)
+        self.view = View(game, player, observation, cameras, camera_size)
+        self.goals = game if isinstance(game, GoalGame) else None
+        if self.goals is not None:
+            self.compute_reward = self.goals.compute_reward
+        self.single_observation_space = self.view.space
         self.single_action_space = game.action_space(player)
         self.observation_space = gymnasium.vector.utils.batch_space(
             self.single_observation_space, self.num_envs
@@ -89,7 +99,7 @@ class Seat(ResumableEnv):
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
+    ) -> tuple[Seen, dict[str, Any]]:
         """Start every simulation: row i plays scenario seed + i (or seed[i]).
 
         `options={"levels": [...]}` sets one Level per row. Without a seed, one is drawn.
@@ -104,9 +114,9 @@ class Seat(ResumableEnv):
         self._obs = self.game.reset(seeds, levels=(options or {}).get("levels"))
         for name, driver in self.drivers.items():
             driver.begin(np.arange(self.num_envs), seeds, self._obs[name])
-        return self._obs[self.player], {"seed": seeds}
+        return self.view(self._obs[self.player]), {"seed": seeds}
 
-    def step(self, actions: Array) -> tuple[Observation, Array, Array, Array, dict[str, Any]]:
+    def step(self, actions: Array) -> tuple[Seen, Array, Array, Array, dict[str, Any]]:
         """Actions (N, a) in [-1, 1]; see Gymnasium's VectorEnv."""
         if self._obs is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
@@ -118,12 +128,13 @@ class Seat(ResumableEnv):
             ids = result.final.ids
             for name, driver in self.drivers.items():
                 driver.begin(ids, self.game.seeds[ids], self._obs[name])
+        info = self._info(result)
         return (
-            self._obs[self.player],
+            self.view(self._obs[self.player]),
             result.rewards[self.player],
             result.terminated,
             result.truncated,
-            self._info(result),
+            info,
         )
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -145,6 +156,7 @@ class Seat(ResumableEnv):
         snapshot = arrays
         obs = {p: snapshot[f"obs.{p}"].copy() for p in self.game.players if f"obs.{p}" in snapshot}
         self._obs = obs or None
+        self.view.redraw()
         for name, driver in self.drivers.items():
             if self._obs is not None:
                 driver.begin(np.arange(self.num_envs), self.game.seeds, self._obs[name])
@@ -157,33 +169,55 @@ class Seat(ResumableEnv):
             "reward_terms": result.reward_terms[self.player],
             "costs": result.costs[self.player],
         }
+        if self.goals is not None:
+            info["is_success"] = self._success(result)
         final = result.final
         if final is None:
             return info
         ended = result.terminated | result.truncated
         last = np.full(self.num_envs, None, dtype=object)
-        for i, observation in zip(final.ids, final.obs[self.player], strict=True):
+        for i, observation in zip(final.ids, self.view.final(final), strict=True):
             last[i] = observation
         info["final_obs"], info["_final_obs"] = last, ended
-        index = self.game.players.index(self.player)
-        columns = {
+        details: dict[str, Any] = {}
+        for name, column in self._columns(final).items():
+            whole = np.zeros(self.num_envs, column.dtype)
+            whole[final.ids] = column
+            details[name], details[f"_{name}"] = whole, ended
+        info["final_info"], info["_final_info"] = details, ended
+        return info
+
+    def _success(self, result: Step) -> npt.NDArray[np.bool_]:
+        """Whether each goal is reached (N,), by the verdict where an episode ended."""
+        assert self.goals is not None
+        observation, place = result.obs[self.player], self.game.layouts[self.player]
+        reached = np.asarray(
+            self.goals.success(
+                observation[:, place[ACHIEVED]].astype(np.float64),
+                observation[:, place[DESIRED]].astype(np.float64),
+            ),
+            dtype=np.bool_,
+        )
+        if result.final is not None:
+            index = self.game.players.index(self.player)
+            reached[result.final.ids] = result.final.winner == index
+        return reached
+
+    def _columns(self, final: Final) -> dict[str, Array]:
+        won = final.winner == self.game.players.index(self.player)
+        return {
             "winner": final.winner,
-            "won": final.winner == index,
+            "won": won,
             "draw": final.winner == DRAW,
             "length": final.length,
             "return": final.returns[self.player],
             "seed": final.seeds,
             "diverged": final.diverged,
             "forfeit": final.forfeit,
+            **({} if self.goals is None else {"is_success": won}),
             **{f"cost_{name}": value for name, value in final.costs[self.player].items()},
+            **final.notes,
         }
-        details: dict[str, Any] = {}
-        for name, column in columns.items():
-            whole = np.zeros(self.num_envs, column.dtype)
-            whole[final.ids] = column
-            details[name], details[f"_{name}"] = whole, ended
-        info["final_info"], info["_final_info"] = details, ended
-        return info
 
     def render(self) -> tuple[npt.NDArray[np.uint8], ...] | None:
         """One (480, 640, 3) picture per simulation in `render_mode="rgb_array"`."""
@@ -192,4 +226,5 @@ class Seat(ResumableEnv):
         return tuple(self.game.render(i) for i in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
+        self.view.close()
         self.game.close()

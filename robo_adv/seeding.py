@@ -19,6 +19,7 @@ MASK = 4  # stream of a noise mask
 LEVEL = 5  # stream that samples levels
 NEXT = 6  # stream of the seeds of following episodes
 PLAYER = 7  # stream of the seeds that each player's policy gets
+SENSOR = 8  # stream of sensor noise
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

@@ -1,0 +1,126 @@
+"""Scripted experts for the arm: they solve their task from the observation alone, without memory."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from robo_adv.agents.scripted import SCRIPTED, Scripted
+from robo_adv.envs.game import Game
+from robo_adv.envs.manipulation.control import EndEffectorDelta
+from robo_adv.envs.manipulation.task import ManipulationTask
+from robo_adv.errors import RoboAdvError
+
+Array = npt.NDArray[Any]
+
+
+class ArmExpert(Scripted):
+    """Base: moves the tool by `ee_delta` actions.
+
+    Raises:
+        RoboAdvError: the game is not one of `games`, or has another control mode.
+    """
+
+    games: ClassVar[tuple[str, ...]] = ()
+    gain: ClassVar[float] = 0.7  # share of the way per control step
+
+    def __init__(self, game: Game, player: str) -> None:
+        if game.id not in self.games or not isinstance(game, ManipulationTask):
+            raise RoboAdvError(
+                f"scripted policy {type(self).__name__} solves {', '.join(self.games)}, "
+                f"got {game.id}"
+            )
+        if game.options.control != "ee_delta":
+            raise RoboAdvError(
+                f"scripted policy {type(self).__name__} needs control='ee_delta', "
+                f"got {game.options.control!r}"
+            )
+        super().__init__(game, player)
+        self.gripper = game.uses_gripper
+
+    def towards(self, tool: Array, target: Array, opening: Array | None = None) -> Array:
+        """Actions (N, a) that bring the tool (N, 3) [m] to `target`; `opening` (N,) in [-1, 1]."""
+        offset = self.gain * (target - tool) / EndEffectorDelta.step
+        # Direction is kept: the largest component saturates, the others shrink with it.
+        action = offset / np.maximum(np.abs(offset).max(axis=1, keepdims=True), 1.0)
+        if not self.gripper:
+            return action
+        last = np.ones(len(tool)) if opening is None else opening
+        return np.concatenate([action, last[:, None]], axis=1)
+
+
+@SCRIPTED.register("reach-expert")
+class ReachExpert(ArmExpert):
+    """Arm: straight to the goal."""
+
+    games = ("Reach-v0",)
+
+    def act(self, observation: Array) -> Array:
+        return self.towards(
+            self.see(observation, "tool_position"), self.see(observation, "desired_goal")
+        )
+
+
+@SCRIPTED.register("push-expert")
+class PushExpert(ArmExpert):
+    """Arm: around the cube to the place behind it, then push along the line to the goal."""
+
+    games = ("Push-v0",)
+    behind: ClassVar[float] = 0.065  # [m] from the cube's centre
+    aside: ClassVar[float] = 0.11  # [m] height of travel
+
+    def act(self, observation: Array) -> Array:
+        return push_action(
+            self, self.see(observation, "tool_position"),
+            self.see(observation, "object_position"), self.see(observation, "desired_goal"),
+            self.behind, self.aside,
+        )  # fmt: skip
+
+
+def push_action(
+    expert: ArmExpert, tool: Array, place: Array, goal: Array, behind: float, aside: float
+) -> Array:
+    """Actions that push an object at `place` (N, 3) towards `goal` (N, 3), tool pointing down."""
+    away = goal[:, :2] - place[:, :2]
+    left = np.linalg.norm(away, axis=1, keepdims=True)
+    along = away / np.maximum(left, 1e-6)
+    offset = tool[:, :2] - place[:, :2]
+    forward = (offset * along).sum(axis=1)
+    lateral = np.abs(offset[:, 0] * along[:, 1] - offset[:, 1] * along[:, 0])
+    low = tool[:, 2] < place[:, 2] + 0.02
+    pushing = low & (lateral < 0.02) & (forward < -0.02)
+    above = (lateral < 0.02) & (np.abs(forward + behind) < 0.02)
+    target = np.empty_like(tool)
+    target[:, :2] = place[:, :2] - behind * along
+    target[:, 2] = np.where(above, place[:, 2], aside)
+    # Rise before travelling: straight up until high enough.
+    rising = ~pushing & ~above & (tool[:, 2] < 0.6 * aside)
+    target[rising, :2] = tool[rising, :2]
+    target[pushing, :2] = (place[:, :2] + np.minimum(left - behind, 0.05) * along)[pushing]
+    target[pushing, 2] = place[pushing, 2]
+    done = left[:, 0] < 0.012
+    target[done] = tool[done] + np.array([0.0, 0.0, 0.05])
+    return expert.towards(tool, target)
+
+
+@SCRIPTED.register("pick-and-place-expert")
+class PickAndPlaceExpert(ArmExpert):
+    """Arm: above the cube, down, close, carry it to the goal."""
+
+    games = ("PickAndPlace-v0",)
+    above: ClassVar[float] = 0.08  # [m]
+
+    def act(self, observation: Array) -> Array:
+        tool = self.see(observation, "tool_position")
+        place, goal = self.see(observation, "object_position"), self.see(observation, "desired_goal")
+        opening = self.see(observation, "gripper_opening")[:, 0]
+        gap = place - tool
+        over = np.linalg.norm(gap[:, :2], axis=1) < 0.012
+        at = over & (np.abs(gap[:, 2]) < 0.012)
+        held = at & (opening < 0.0375)
+        target = place.astype(np.float64)
+        target[:, 2] += np.where(over, 0.0, self.above)
+        target[held] = (tool + goal - place)[held]
+        return self.towards(tool, target, np.where(at, -1.0, 1.0))
