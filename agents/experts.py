@@ -24,7 +24,8 @@ class ArmExpert(Scripted):
     """
 
     games: ClassVar[tuple[str, ...]] = ()
-    gain: ClassVar[float] = 0.7  # share of the way per control step
+    gain: ClassVar[float] = 0.5  # share of the way per control step
+    ramp: ClassVar[float] = 0.8  # change of an action per control step: 3 m/s^2
 
     def __init__(self, game: Game, player: str) -> None:
         if game.id not in self.games or not isinstance(game, ManipulationTask):
@@ -38,16 +39,22 @@ class ArmExpert(Scripted):
                 f"got {game.options.control!r}"
             )
         super().__init__(game, player)
-        self.gripper = game.uses_gripper
+        self.gripper, self.dt = game.uses_gripper, game.control_dt
 
-    def towards(self, tool: Array, target: Array, opening: Array | None = None) -> Array:
-        """Actions (N, a) that bring the tool (N, 3) [m] to `target`; `opening` (N,) in [-1, 1]."""
-        offset = self.gain * (target - tool) / EndEffectorDelta.step
+    def towards(self, observation: Array, target: Array, opening: Array | None = None) -> Array:
+        """Actions (N, a) that bring the tool to `target` (N, 3) [m], speeding up and slowing down
+        within what the joints' torques can give; `opening` (N,) in [-1, 1] is the gripper's."""
+        offset = target - self.see(observation, "tool_position")
+        action = self.gain * offset / EndEffectorDelta.step
         # Direction is kept: the largest component saturates, the others shrink with it.
-        action = offset / np.maximum(np.abs(offset).max(axis=1, keepdims=True), 1.0)
+        action /= np.maximum(np.abs(action).max(axis=1, keepdims=True), 1.0)
+        now = self.see(observation, "tool_velocity") * (self.dt / EndEffectorDelta.step)
+        change = action - now
+        change /= np.maximum(np.linalg.norm(change, axis=1, keepdims=True) / self.ramp, 1.0)
+        action = np.clip(now + change, -1.0, 1.0)
         if not self.gripper:
             return action
-        last = np.ones(len(tool)) if opening is None else opening
+        last = np.ones(len(action)) if opening is None else opening
         return np.concatenate([action, last[:, None]], axis=1)
 
 
@@ -58,9 +65,7 @@ class ReachExpert(ArmExpert):
     games = ("Reach-v0",)
 
     def act(self, observation: Array) -> Array:
-        return self.towards(
-            self.see(observation, "tool_position"), self.see(observation, "desired_goal")
-        )
+        return self.towards(observation, self.see(observation, "desired_goal"))
 
 
 @SCRIPTED.register("push-expert")
@@ -72,17 +77,16 @@ class PushExpert(ArmExpert):
     aside: ClassVar[float] = 0.11  # [m] height of travel
 
     def act(self, observation: Array) -> Array:
-        return push_action(
-            self, self.see(observation, "tool_position"),
-            self.see(observation, "object_position"), self.see(observation, "desired_goal"),
-            self.behind, self.aside,
+        target = push_target(
+            self.see(observation, "tool_position"), self.see(observation, "object_position"),
+            self.see(observation, "desired_goal"), self.behind, self.aside,
         )  # fmt: skip
+        return self.towards(observation, target)
 
 
-def push_action(
-    expert: ArmExpert, tool: Array, place: Array, goal: Array, behind: float, aside: float
-) -> Array:
-    """Actions that push an object at `place` (N, 3) towards `goal` (N, 3), tool pointing down."""
+def push_target(tool: Array, place: Array, goal: Array, behind: float, aside: float) -> Array:
+    """Where the tool (N, 3), pointing down, should go to push an object at `place` (N, 3) to `goal`
+    (N, 3): above the place `behind` [m] it at height `aside`, down, and along."""
     away = goal[:, :2] - place[:, :2]
     left = np.linalg.norm(away, axis=1, keepdims=True)
     along = away / np.maximum(left, 1e-6)
@@ -102,7 +106,7 @@ def push_action(
     target[pushing, 2] = place[pushing, 2]
     done = left[:, 0] < 0.012
     target[done] = tool[done] + np.array([0.0, 0.0, 0.05])
-    return expert.towards(tool, target)
+    return target
 
 
 @SCRIPTED.register("pick-and-place-expert")
@@ -123,4 +127,4 @@ class PickAndPlaceExpert(ArmExpert):
         target = place.astype(np.float64)
         target[:, 2] += np.where(over, 0.0, self.above)
         target[held] = (tool + goal - place)[held]
-        return self.towards(tool, target, np.where(at, -1.0, 1.0))
+        return self.towards(observation, target, np.where(at, -1.0, 1.0))

@@ -195,6 +195,11 @@ class Game(ABC):
         """Write a checked action (N, a) in [-1, 1] into `ctrl`."""
         self.ctrl[:, self.ctrl_slice(player)] = action
 
+    def control(self) -> Array | None:
+        """Controls (N, substeps, nu) during the step, or None to hold `ctrl`; called after
+        `apply`."""
+        return None
+
     def ctrl_slice(self, player: str) -> slice:
         """Which actuators belong to the player."""
         return slice(0, self.model.nu)
@@ -352,9 +357,11 @@ class Game(ABC):
         self.qvel_before[:] = self.qvel
         diverged: Any = np.zeros(self.num_envs, dtype=np.bool_)
         try:
+            control = self.control()
             self.batch.rollout(
-                self.substeps, record=("sensordata",), out={"sensordata": self.sensors}
-            )
+                self.substeps, control, int(mujoco.mjtState.mjSTATE_CTRL),
+                record=("sensordata",), out={"sensordata": self.sensors},
+            )  # fmt: skip
         except SimulationError as error:
             diverged[error.ids] = True
         if self.batch.warning.any():

@@ -317,7 +317,8 @@ class ManipulationTask(GoalGame):
 
     def apply(self, player: str, action: Array) -> None:
         action = self.interface.delayed_action(action, self.params, self.length)
-        last = self.ctrl[:, self.arm_u]
+        self.ctrl_before = self.ctrl.copy()
+        last = self.ctrl_before[:, self.arm_u]
         joints = self.qpos[:, self.arm_q]
         size = self.controller.size
         self.ctrl[:, self.arm_u] = self.controller.targets(
@@ -328,6 +329,12 @@ class ManipulationTask(GoalGame):
             opening = 0.5 * (action[:, size] + 1.0) * self.arm.gripper.opening
             self.ctrl[:, self.gripper_u] = opening
         self.extra_drive()
+
+    def control(self) -> Array:
+        """Targets move evenly over the substeps, as motion generators of real arms do."""
+        share = np.arange(1, self.substeps + 1) / self.substeps
+        whole = self.ctrl - self.ctrl_before
+        return self.ctrl_before[:, None] + share[:, None] * whole[:, None]
 
     def measure(self) -> None:
         self.tool_before = self.poses.position.copy()
