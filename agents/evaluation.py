@@ -1,12 +1,14 @@
-"""Evaluation of a policy against opponents and masks, on paired scenarios."""
+"""Evaluation of a policy, alone or against opponents and masks, on paired scenarios."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from typing import Any
 
 from robo_adv.agents.named import bundle_folder, find_card, named_policy, zoo_names
+from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.bundle import read_card
 from robo_adv.envs.game import Game, make_game
 from robo_adv.errors import RoboAdvError, unknown
@@ -20,19 +22,32 @@ NORMAL = "normal"  # name of the pool of the zoo's self-play opponents
 
 @dataclass(frozen=True)
 class Row:
-    """One line of an evaluation: the evaluated player's episodes against one opponent."""
+    """One line of an evaluation: the evaluated player's episodes against one opponent ('' in a game
+    of one player)."""
 
     opponent: str
     mask: str
     episodes: Episodes
     player: str
 
+    @property
+    def label(self) -> str:
+        """What tells this row from others; '' where there is nothing to tell."""
+        return row_label(self.opponent, self.mask)
+
     def to_json(self) -> dict[str, Any]:
         return {
-            "opponent": self.opponent,
+            "opponent": self.opponent or None,
             "mask": self.mask,
             **self.episodes.summary(self.player),
         }
+
+
+def row_label(opponent: str, mask: str) -> str:
+    """For example `zero, mask none`; '' for a lone player that sees everything."""
+    if opponent:
+        return f"{opponent}, mask {mask}"
+    return "" if mask == "none" else f"mask {mask}"
 
 
 @dataclass(frozen=True)
@@ -49,7 +64,8 @@ class World:
 def world_of(
     names: Sequence[str], game: str | None = None, options: Mapping[str, Any] | None = None
 ) -> World:
-    """The world of the first name that is a bundle, or the given game and options.
+    """The world of the first name that is a bundle, or the given game and options. Without a game, the
+    one that the first scripted policy was made for.
 
     Raises:
         RoboAdvError: a bundle is refused, or neither a bundle nor a game was given.
@@ -58,7 +74,10 @@ def world_of(
         if bundle_folder(name) is not None:
             card = find_card(name)
             return World(card.game, {**card.options, **(options or {})})
-    return World(game or "KickAndDefend-v0", dict(options or {}))
+    made_for = [getattr(SCRIPTED[name], "games", ()) for name in names if name in SCRIPTED]
+    games = [game, *(games[0] for games in made_for if games), "KickAndDefend-v0"]
+    chosen = next(name for name in games if name)
+    return World(chosen.removeprefix("robo_adv/"), dict(options or {}))
 
 
 def normal_opponents(game: Game, player: str) -> list[str]:
@@ -94,13 +113,19 @@ def masked(policy: Policy, game: Game, player: str, kind: str, sigma: float = 1.
     """`policy` with its view of the opponent masked; kind `none` gives it back unchanged.
 
     Raises:
-        UnknownNameError: no such mask.
+        UnknownNameError: no such mask. RoboAdvError: the player observes no opponent.
     """
     if kind == "none":
         return policy
     if kind not in MASKS:
         raise unknown("mask", kind, ("none", *MASKS))
-    return Masked(policy, game.layouts[player].index(MASKED_SLICES), kind, sigma)
+    layout = game.layouts[player]
+    if not any(fnmatch(name, pattern) for name in layout.names for pattern in MASKED_SLICES):
+        raise RoboAdvError(
+            f"mask {kind!r} hides the opponent, and {player!r} of {game.id} observes none (its "
+            f"slices: {', '.join(layout.names)}); leave out --masks"
+        )
+    return Masked(policy, layout.index(MASKED_SLICES), kind, sigma)
 
 
 def evaluate(
@@ -119,20 +144,47 @@ def evaluate(
     """Every opponent under every mask, all on the same scenarios seed, seed + 1, ...
 
     Args:
-        opponents: label -> policy of the one other player. progress: called with each row's label.
+        opponents: label -> policy of the one other player; none in a game of one player, which has
+            one row per mask. progress: called with each row's label.
     """
     seeds = scenarios(seed, episodes)
     game = world.make(even_width(episodes))
-    other = other_player(game, player)
+    against = _bound(game, player, opponents)
+    seen = {mask: masked(policy, game, player, mask, sigma) for mask in masks}
     rows = []
-    for label, opponent in opponents.items():
+    for label, others in against.items():
         for mask in masks:
             if progress:
-                progress(f"{label}, mask {mask}")
-            seen = masked(policy, game, player, mask, sigma)
-            result = play(game, {player: seen, other: opponent}, seeds, deterministic=deterministic)
+                progress(row_label(label, mask))
+            policies = {**others, player: seen[mask]}
+            result = play(game, policies, seeds, deterministic=deterministic)
             rows.append(Row(label, mask, result, player))
     return rows
+
+
+def _bound(
+    game: Game, player: str, opponents: Mapping[str, Policy]
+) -> dict[str, dict[str, Policy]]:
+    """Per row's label, the other players' policies; the label '' for a game of one player.
+
+    Raises:
+        RoboAdvError: no such player, or opponents for a game of one player.
+    """
+    if len(game.players) > 1 or player not in game.players:
+        other = other_player(game, player)
+        return {label: {other: policy} for label, policy in opponents.items()}
+    refuse_opponents(game, player, opponents)
+    return {"": {}}
+
+
+def refuse_opponents(game: Game, player: str, names: Iterable[str]) -> None:
+    """Raises RoboAdvError when opponents are named for a game of one player."""
+    given = ", ".join(names)
+    if given and len(game.players) == 1:
+        raise RoboAdvError(
+            f"{game.id} has one player, {player!r}, and no opponents; got {given}: leave out "
+            "--opponents"
+        )
 
 
 def other_player(game: Game, player: str) -> str:
@@ -143,6 +195,8 @@ def other_player(game: Game, player: str) -> str:
     """
     if player not in game.players:
         raise unknown(f"player of {game.id}", player, game.players)
+    if len(game.players) == 1:
+        raise RoboAdvError(f"{game.id} has one player, {player!r}, and so no opponent")
     if len(game.players) != 2:
         raise RoboAdvError(f"{game.id} has players {game.players}; this needs exactly two")
     return game.players[1 - game.players.index(player)]

@@ -121,10 +121,13 @@ class PickAndPlaceExpert(ArmExpert):
         place, goal = self.see(observation, "object_position"), self.see(observation, "desired_goal")
         opening = self.see(observation, "gripper_opening")[:, 0]
         gap = place - tool
-        over = np.linalg.norm(gap[:, :2], axis=1) < 0.012
+        aside = np.linalg.norm(gap[:, :2], axis=1)
+        over = aside < 0.012
         at = over & (np.abs(gap[:, 2]) < 0.012)
-        held = at & (opening < 0.0375)
+        # Once the fingers are around the cube they stay closed, even when it lags a little.
+        around = (opening < 0.032) & (aside < 0.03) & (np.abs(gap[:, 2]) < 0.03)
+        held = around & (opening > 0.005)
         target = place.astype(np.float64)
-        target[:, 2] += np.where(over, 0.0, self.above)
+        target[:, 2] += np.where(over | around, 0.0, self.above)
         target[held] = (tool + goal - place)[held]
-        return self.towards(observation, target, np.where(at, -1.0, 1.0))
+        return self.towards(observation, target, np.where(at | around, -1.0, 1.0))

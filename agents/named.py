@@ -6,12 +6,14 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.assets import ZOO
 from robo_adv.bundle import CARD, Bundle, Card, load_bundle, read_card
 from robo_adv.envs.game import Game, make_game
 from robo_adv.errors import BundleError, RoboAdvError, unknown
-from robo_adv.policy import Policy
+from robo_adv.policy import DictPolicy, Policy
 
 
 def zoo_names() -> list[str]:
@@ -111,8 +113,19 @@ def _user_policy(name: str, game: Game, player: str) -> Policy:
             f"{name} gave {type(policy).__name__}, expected something with "
             "predict(observation, state, episode_start, deterministic)"
         )
-    result: Policy = policy
-    return result
+    return fitted(policy, game, player)
+
+
+def fitted(policy: Policy, game: Game, player: str) -> Policy:
+    """The policy itself, or adapted when it was trained on Dict observations.
+
+    Raises:
+        RoboAdvError: it wants other observations than the game gives.
+    """
+    space = getattr(policy, "observation_space", None)
+    if isinstance(space, gymnasium.spaces.Dict):
+        return DictPolicy(policy, game.layouts[player])
+    return policy
 
 
 def game_of(card: Card, num_envs: int, **kwargs: Any) -> Game:

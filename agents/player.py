@@ -29,7 +29,8 @@ class Player:
     """Learns one player of a game against bound opponents.
 
     Args:
-        game: id. options: of the game. player: who learns. opponents: a Policy per other player.
+        game: id. options: of the game. player: who learns. opponents: a Policy per other player
+            (none in a game of one player).
         reward: preset or weights. provenance: goes into the bundles' cards.
     """
 
@@ -50,7 +51,7 @@ class Player:
             game, ppo.num_envs, threads=threads.physics, reward={player: reward}, **options
         )
         self.player, self.ppo = player, ppo
-        self.seat = Seat(world, player, opponents)
+        self.seat = Seat(world, player, opponents, observation="flat")
         self.learner = Learner(self.seat, ppo, seed, threads)
         self.opponents = dict(opponents)
         self.provenance = dict(provenance or {})
@@ -70,11 +71,12 @@ class Player:
         return self.learner.iterate()
 
     def score(self) -> dict[str, float]:
-        """Win rate of the deterministic policy on the selection scenarios."""
+        """Win rate (success rate of a lone player) of the deterministic policy on the selection
+        scenarios."""
         policies = {**self.opponents, self.player: self.learner.policy}
         episodes = play(self.arena, policies, scenarios(SELECTION, SELECTION_EPISODES))
         rate = float(episodes.win_rate(self.player))
-        return {"score": rate, "selection_win_rate": rate}
+        return {"score": rate, f"selection_{'win' if self.opponents else 'success'}_rate": rate}
 
     def save(self, folder: Path, metrics: Mapping[str, Any]) -> None:
         save_bundle(

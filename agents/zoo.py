@@ -22,6 +22,7 @@ from robo_adv.agents.named import find_bundle, find_card, named_policy, zoo_name
 from robo_adv.assets import ZOO
 from robo_adv.bundle import CARD, load_bundle, save_bundle
 from robo_adv.errors import BundleError, RoboAdvError, unknown
+from robo_adv.policy import Policy
 from robo_adv.rollout import REPORTED
 from robo_adv.runs import plain
 from robo_adv.training.network import ACTIVATIONS, NetworkPolicy, build_network
@@ -65,7 +66,8 @@ def adversaries_of(name: str) -> list[str]:
 
 
 def measure(name: str, episodes: int = MEASURED_EPISODES) -> dict[str, Any]:
-    """Win rates of a zoo policy on the reported scenarios.
+    """What a zoo policy's card says of it, on the reported scenarios: for a lone player its success
+    rate, mean return and costs (mean, max, share of episodes above 0); else its win rates.
 
     Against the pool of the zoo's normal opponents and each of them alone, `zero` and `random`; an
     adversary also against its victim; a victim also against its adversaries, where `exploitability`
@@ -74,8 +76,10 @@ def measure(name: str, episodes: int = MEASURED_EPISODES) -> dict[str, Any]:
     card = find_card(f"zoo:{name}")
     world = World(card.game, card.options)
     game = world.make(1, threads=1)
-    other = other_player(game, card.player)
     policy = named_policy(f"zoo:{name}", game, card.player)
+    if len(game.players) == 1:
+        return _measure_alone(world, card.player, policy, episodes)
+    other = other_player(game, card.player)
     each = normal_opponents(game, other)
     attackers = [f"zoo:{n}" for n in adversaries_of(name)]
     labels = dict.fromkeys([NORMAL, "zero", "random", *each, *attackers])
@@ -93,6 +97,21 @@ def measure(name: str, episodes: int = MEASURED_EPISODES) -> dict[str, Any]:
         worst = min(float(rates[label]) for label in attackers)
         out["exploitability"] = round(float(rates[NORMAL]) - worst, 6)
     return out
+
+
+def _measure_alone(world: World, player: str, policy: Policy, episodes: int) -> dict[str, Any]:
+    (row,) = evaluate(world, player, policy, {}, episodes=episodes)
+    summary = row.to_json()
+    return {
+        "success_rate": summary["success_rate"],
+        "return_mean": round(float(row.episodes.returns[player].mean()), 6),
+        "costs": {name: _rounded(cost) for name, cost in summary["costs"].items()},
+        "first_seed": REPORTED,
+    }
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()}
 
 
 def write_metrics(name: str, metrics: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ class SingleEnv(gymnasium.Env[Any, Array]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Seen, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Start scenario `seed`; without one, the next of the sequence the last seed began."""
         super().reset(seed=seed)
         scenario = int(self.np_random.integers(2**32)) if seed is None else seed
@@ -52,7 +52,7 @@ class SingleEnv(gymnasium.Env[Any, Array]):
         obs, _ = self.seat.reset(seed=scenario, options=levels)
         return _first(obs), {"seed": scenario}
 
-    def step(self, action: Array) -> tuple[Seen, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Array) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         obs, reward, terminated, truncated, info = self.seat.step(np.asarray(action)[None])
         single: dict[str, Any] = {
             "reward_terms": {k: float(v[0]) for k, v in info["reward_terms"].items()},

@@ -14,7 +14,7 @@ from robo_adv import seeding
 from robo_adv.envs.episode import DRAW, Final, Observation, Step
 from robo_adv.envs.game import Game
 from robo_adv.envs.goal import ACHIEVED, DESIRED, GoalGame
-from robo_adv.envs.views import ObservationKind, Seen, View
+from robo_adv.envs.views import ObservationKind, View
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.policy import Driver, Policy
 from robo_adv.training.vec_env import ResumableEnv
@@ -27,16 +27,23 @@ class Seat(ResumableEnv):
 
     Same-step autoreset: a finished row's observation is already that of its next episode, and
     `info["final_obs"]` and `info["final_info"]` hold the ended one (masks `_final_obs`,
-    `_final_info`). `final_info` has winner, won, draw, length, return, seed, diverged, forfeit and
-    `cost_<name>` per episode.
+    `_final_info`). `final_info` has winner, won, draw, length, return, seed, diverged, forfeit,
+    `cost_<name>` per episode, and what the game notes.
+
+    In a GoalGame observations are Dicts by default, `info["is_success"]` (N,) says whether the goal
+    is reached as observed (for an ended episode: whether it was won; also in `final_info`), and
+    `compute_reward(achieved_goal, desired_goal, info)` is the game's. Other games have neither.
 
     Args:
         game: the game; the Seat owns it.
         player: who sits here.
-        opponents: a Policy (or Pool) for each other player.
+        opponents: a Policy (or Pool) for each other player; none in a game of one player.
         deterministic: whether bound stochastic policies act by their mode.
         render_mode: None or "rgb_array".
+        observation, cameras, camera_size: what the player gets, see `robo_adv.envs.views.View`.
     """
+
+    compute_reward: Callable[[npt.ArrayLike, npt.ArrayLike, Any], Array]
 
     def __init__(
         self,
@@ -99,7 +106,7 @@ class Seat(ResumableEnv):
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Seen, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Start every simulation: row i plays scenario seed + i (or seed[i]).
 
         `options={"levels": [...]}` sets one Level per row. Without a seed, one is drawn.
@@ -116,7 +123,7 @@ class Seat(ResumableEnv):
             driver.begin(np.arange(self.num_envs), seeds, self._obs[name])
         return self.view(self._obs[self.player]), {"seed": seeds}
 
-    def step(self, actions: Array) -> tuple[Seen, Array, Array, Array, dict[str, Any]]:
+    def step(self, actions: Array) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
         """Actions (N, a) in [-1, 1]; see Gymnasium's VectorEnv."""
         if self._obs is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")

@@ -9,12 +9,12 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from robo_adv.cameras import CameraRenderer
 from robo_adv.envs.episode import Final, Ints, Observation
 from robo_adv.envs.game import Game
 from robo_adv.envs.goal import GoalGame
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.policy import dict_slices
-from robo_adv.rendering import CameraRenderer
 
 ObservationKind = Literal["auto", "flat", "dict"]
 KINDS: tuple[str, ...] = get_args(ObservationKind)
@@ -75,9 +75,9 @@ class View:
 
     def _dict_space(self, cameras: Sequence[str], size: int) -> gymnasium.spaces.Dict:
         assert self.slices is not None
-        box, whole = gymnasium.spaces.Box, self.game.layouts[self.player].size
+        box = gymnasium.spaces.Box
         parts: dict[str, gymnasium.Space[Any]] = {
-            name: box(-np.inf, np.inf, (len(range(whole)[place]),), np.float32)
+            name: box(-np.inf, np.inf, (place.stop - place.start,), np.float32)
             for name, place in self.slices.items()
         }
         for name in cameras:

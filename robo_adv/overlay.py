@@ -16,6 +16,7 @@ Colour = tuple[int, int, int]
 _BAR = (14, 18, 26, 205)
 _WHITE, _PALE = (255, 255, 255, 255), (205, 213, 224, 255)
 _NOBODY: Colour = (82, 90, 104)  # banner of an episode that nobody won
+_SUCCESS: Colour = (46, 125, 79)  # of one that a lone player won
 _FULL_SIZE = 480  # [px] height at which text is 17 px
 
 
@@ -25,7 +26,8 @@ class Caption:
 
     Attributes:
         names, score: per player, in the order they are shown. title, note: of the line-up.
-        left, right: the bottom line. banner: how the episode ended; winner: whose colour it has.
+        left, right: the bottom line. banner: how the episode ended; winner: whose colour it has
+            (green for a lone player).
     """
 
     names: Mapping[str, str]
@@ -99,7 +101,8 @@ class Overlay:
 
     def _banner(self, canvas: ImageDraw.ImageDraw, caption: Caption) -> None:
         middle, half = 0.875 * self.height, 0.62 * self.bar
-        fill = (*self.colours.get(caption.winner, _NOBODY), 235)
+        colours = self.colours if len(caption.names) > 1 else dict.fromkeys(caption.names, _SUCCESS)
+        fill = (*colours.get(caption.winner, _NOBODY), 235)
         canvas.rectangle((0, middle - half, self.width, middle + half), fill=fill)
         place = (self.width / 2, middle)
         self._put(canvas, place, caption.banner, 1.6, "mm", 0.94 * self.width)

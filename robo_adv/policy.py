@@ -8,13 +8,17 @@ is a pure function and an episode does not depend on its neighbours in the batch
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
 
 from robo_adv import seeding
 from robo_adv.errors import RoboAdvError
+
+if TYPE_CHECKING:
+    from robo_adv.envs.layout import Layout
 
 Array = npt.NDArray[Any]
 State = tuple[Array, ...] | None
@@ -122,6 +126,66 @@ class Driver:
                 f"expected ({self.num_envs}, number of actions)"
             )
         return action
+
+
+def dict_slices(layout: Layout) -> dict[str, slice]:
+    """Where the parts of the Dict observation lie in the flat one: `achieved_goal` and
+    `desired_goal` when the layout begins with them, and the rest, `observation`."""
+    goals = ["achieved_goal", "desired_goal"]
+    found = {name: layout[name] for name in goals if layout.names[:2] == goals}
+    first = max((place.stop for place in found.values()), default=0)
+    return {**found, "observation": slice(first, layout.size)}
+
+
+class DictPolicy:
+    """A policy of Dict observations as one of flat observations (N, d).
+
+    Args:
+        policy: has `observation_space`, a Dict of `observation` and, where the game has goals,
+            `achieved_goal` and `desired_goal`, as stable-baselines3's models do.
+        layout: of the flat observation.
+
+    Raises:
+        RoboAdvError: the space has other keys or sizes than the layout gives.
+    """
+
+    def __init__(self, policy: Policy, layout: Layout) -> None:
+        self.policy, self.slices = policy, dict_slices(layout)
+        space = getattr(policy, "observation_space", None)
+        name = type(policy).__name__
+        if not isinstance(space, gymnasium.spaces.Dict):
+            raise RoboAdvError(f"{name} has no Dict observation_space, got {space}")
+        given = {key: (place.stop - place.start,) for key, place in self.slices.items()}
+        wanted = {key: part.shape for key, part in space.spaces.items()}
+        pictures = [
+            key for key, shape in wanted.items() if key not in given and len(shape or ()) > 1
+        ]
+        if pictures:
+            raise RoboAdvError(
+                f"{name} wants pictures {pictures}; evaluation gives {[*given]} only, so play it on "
+                "an environment made with cameras=(...) instead"
+            )
+        if wanted != given:
+            raise RoboAdvError(f"{name} wants observations {wanted}, this game gives {given}")
+        if isinstance(policy, EpisodicPolicy):
+            self.start = self._start  # else it keeps any state of its own, as Driver allows
+
+    def _start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
+        assert isinstance(self.policy, EpisodicPolicy)
+        return self.policy.start(seeds, self._split(observation))  # type: ignore[arg-type]
+
+    def predict(
+        self,
+        observation: Array,
+        state: State = None,
+        episode_start: Array | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Array, State]:
+        parts: Any = self._split(observation)
+        return self.policy.predict(parts, state, episode_start, deterministic)
+
+    def _split(self, observation: Array) -> dict[str, Array]:
+        return {name: observation[:, place].copy() for name, place in self.slices.items()}
 
 
 class Pool:

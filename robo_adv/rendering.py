@@ -122,7 +122,7 @@ class BatchRenderer:
             self._renderer = mujoco.Renderer(self._model, height, width)
             self._size = (width, height)
             if not self._registered:  # now, so that it runs before EGL's own exit handler
-                atexit.register(_close, weakref.ref(self))
+                atexit.register(close_at_exit, weakref.ref(self))
                 self._registered = True
         return self._renderer
 
@@ -134,7 +134,8 @@ class BatchRenderer:
             self._size = (0, 0)
 
 
-def _close(renderer: weakref.ref[BatchRenderer]) -> None:
+def close_at_exit(renderer: weakref.ref[Any]) -> None:
+    """Close a renderer that still exists; register it after the OpenGL context was made."""
     alive = renderer()
     if alive is not None:
         alive.close()

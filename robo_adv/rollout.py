@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +49,7 @@ class Episodes:
 
     Attributes:
         winner: player index, -1 draw, -2 truncated. costs: per player and term, in the game's units.
+        units: per cost term.
     """
 
     players: tuple[str, ...]
@@ -59,6 +60,7 @@ class Episodes:
     forfeit: Array
     returns: dict[str, Array]
     costs: dict[str, dict[str, Array]]
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -71,8 +73,33 @@ class Episodes:
         """Wins of all episodes; diverged ones count as not won."""
         return Rate(int(self.won(player).sum()), len(self))
 
+    @property
+    def alone(self) -> bool:
+        """Whether the game has one player, whose win is called success."""
+        return len(self.players) == 1
+
+    def outcome(self, j: int) -> str:
+        """How episode j ended: the winner, `draw` or `stopped`; of a lone player `success` or not."""
+        winner = int(self.winner[j])
+        if self.alone:
+            return "success" if winner == 0 else "no success"
+        return self.players[winner] if winner >= 0 else {-1: "draw"}.get(winner, "stopped")
+
+    def tally(self, player: str) -> str:
+        """The player's wins in words, for example `arm: success in 3 of 5`."""
+        rate = self.win_rate(player)
+        verb = ": success in" if self.alone else " won"
+        return f"{player}{verb} {rate.count} of {rate.total}"
+
+    def violation_rate(self, player: str, cost: str) -> Rate:
+        """Episodes in which the cost is above 0."""
+        return Rate(int((self.costs[player][cost] > 0).sum()), len(self))
+
     def summary(self, player: str) -> dict[str, Any]:
-        """Rates with intervals and mean costs of one player, as JSON values."""
+        """Rates with intervals, and costs of one player, as JSON values.
+
+        A lone player's win rates are repeated as success rates.
+        """
         n, valid = len(self), ~self.diverged
         lost = (self.winner >= 0) & ~self.won(player)
         out: dict[str, Any] = {
@@ -83,16 +110,23 @@ class Episodes:
             "diverged": int(self.diverged.sum()),
             "forfeited": int(self.forfeit.sum()),
             "length_mean": float(self.length.mean()),
-            "costs": {
-                name: {"mean": float(value.mean()), "max": float(value.max())}
-                for name, value in self.costs[player].items()
-            },
+            "costs": {name: self._cost(player, name) for name in self.costs[player]},
         }
         if self.diverged.any() and valid.any():
             out["win_rate_without_diverged"] = Rate(
                 int(self.won(player)[valid].sum()), int(valid.sum())
             ).to_json()
-        return out
+        rates = [name for name in out if name.startswith("win_rate")] if self.alone else []
+        return out | {name.replace("win", "success", 1): out[name] for name in rates}
+
+    def _cost(self, player: str, name: str) -> dict[str, Any]:
+        value = self.costs[player][name]
+        return {
+            "mean": float(value.mean()),
+            "max": float(value.max()),
+            "unit": self.units.get(name, ""),
+            "violation_rate": self.violation_rate(player, name).to_json(),
+        }
 
 
 def play(
@@ -188,4 +222,5 @@ def _episodes(game: Game, seeds: seeding.Seeds, columns: Mapping[str, Array]) ->
         forfeit=columns["forfeit"],
         returns={p: columns[f"return {p}"] for p in game.players},
         costs={p: {c: columns[f"cost {p} {c}"] for c in game.costs} for p in game.players},
+        units={name: cost.unit for name, cost in game.costs.items()},
     )

@@ -38,7 +38,8 @@ class Take:
 
     Attributes:
         states: physics states (T + 1, n), from the start to the end. dt: time between them [s].
-        winner: player's name, or "" when nobody won. ending: how it ended, in words.
+        winner: player's name, or "" when nobody won. ending: how it ended, in words; a lone player
+            has success or not.
     """
 
     seed: int
@@ -101,15 +102,29 @@ def play_take(game: Game, policies: Mapping[str, Policy], seed: int, level: Leve
         obs, final = result.obs, result.final
     index = int(final.winner[0])
     winner = game.players[index] if index >= 0 else ""
-    ending = endings[0] or ("draw" if index == -1 else "stopped at a limit")
+    reason = endings[0]
     if final.diverged[0]:
-        ending = "simulation diverged"
+        reason = "simulation diverged"
     if final.forfeit[0]:
-        ending = "invalid action"
-    shown = f"{winner} wins" if winner else ending
-    if winner and (endings[0] or final.forfeit[0]):
-        shown = f"{ending}: {winner} wins"
-    return Take(seed, np.array(states), game.control_dt, winner, shown)
+        reason = "invalid action"
+    if len(game.players) == 1:
+        told = _success(bool(winner), reason)
+    else:
+        told = _result(winner, reason, drawn=index == -1)
+    return Take(seed, np.array(states), game.control_dt, winner, told)
+
+
+def _result(winner: str, reason: str, drawn: bool) -> str:
+    """How an episode of several players ended."""
+    if winner:
+        return f"{reason}: {winner} wins" if reason else f"{winner} wins"
+    return reason or ("draw" if drawn else "stopped at a limit")
+
+
+def _success(won: bool, reason: str) -> str:
+    """How a lone player's episode ended; a reason that only repeats the outcome is left out."""
+    outcome = "success" if won else "no success"
+    return outcome if reason in ("", "success", "no success") else f"{outcome}: {reason}"
 
 
 def _ending(game: Game) -> str:

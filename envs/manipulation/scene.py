@@ -95,7 +95,7 @@ def add_thing(spec: mujoco.MjSpec, thing: Thing) -> None:
     body.add_geom(
         name=thing.name, type=_SHAPES[thing.shape], size=[*thing.size, 0, 0, 0][:3],
         mass=thing.mass, rgba=list(thing.colour), friction=[0.6, 0.01, 0.0001], condim=4,
-        solref=[0.01, 1.0],
+        solref=[0.01, 1.0], priority=1,  # its friction counts, not the larger of the two
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -168,7 +169,9 @@ class ManipulationTask(GoalGame):
         robot.option.timestep = spec.option.timestep
         robot.option.integrator = spec.option.integrator
         frame = spec.worldbody.add_frame(pos=list(self.arm.base))
-        spec.attach(robot, prefix="", frame=frame)
+        with warnings.catch_warnings():  # names stay the file's; the scene is never saved as XML
+            warnings.filterwarnings("ignore", "Attaching a spec with an empty prefix")
+            spec.attach(robot, prefix="", frame=frame)
         add_wrist_camera(spec.body(self.arm.hand), self.arm.tcp)
         for thing in self.things:
             add_thing(spec, thing)
@@ -372,7 +375,7 @@ class ManipulationTask(GoalGame):
         return np.where(over, np.where(self.reached, 0, DRAW), ONGOING)
 
     def ending(self, i: int) -> str:
-        return "goal reached" if self.reached[i] else "goal not reached"
+        return "" if self.reached[i] else "goal not reached"
 
     def cost_terms(self, player: str) -> Terms:
         out = self.arm_costs.terms()

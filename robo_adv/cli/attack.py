@@ -12,6 +12,7 @@ from rich.console import Console
 from robo_adv.agents import adversary
 from robo_adv.agents.evaluation import other_player
 from robo_adv.agents.named import find_bundle
+from robo_adv.cli.options import need_two_players
 from robo_adv.cli.train import check_counts, check_reward, check_seed, finished
 from robo_adv.cli.verb import Outcome
 from robo_adv.envs.game import make_game
@@ -52,6 +53,8 @@ class Attack:
         check_seed(self.seed)
         card = find_bundle(self.victim).card  # all of it is checked before a folder is made
         world = make_game(card.game, 1, threads=1, **card.options)
+        measure = f"measure it with `robo-adv evaluate {self.victim}`"
+        need_two_players(card.game, "the opponent port", measure)
         other = other_player(world, card.player)
         check_reward(card.game, dict(card.options), other, self.reward)
         run = Run.create(card.game, "adversary", config, self.seed, self.runs)

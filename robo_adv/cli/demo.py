@@ -10,7 +10,8 @@ from rich.console import Console
 from robo_adv.agents.demo import ADVERSARY, DemoConfig, DemoResult, run_demo
 from robo_adv.agents.evaluation import NORMAL, Row, opponent_policy, world_of
 from robo_adv.agents.named import find_card, named_policy
-from robo_adv.cli.evaluate import print_rows
+from robo_adv.cli.options import need_two_players
+from robo_adv.cli.tables import print_rows
 from robo_adv.cli.verb import Outcome
 from robo_adv.cli.video import record_with_progress
 from robo_adv.errors import DependencyError
@@ -48,6 +49,8 @@ class Demo:
             self.victim, self.steps, self.seed, self.episodes, self.ppo, self.threads
         )
         card = find_card(self.victim)
+        measure = f"measure it with `robo-adv evaluate {self.victim}`"
+        need_two_players(card.game, "the demonstration", measure)
         run = Run.create(card.game, "demo", config, self.seed, self.runs)
         console.print(f"an adversary learns to beat {self.victim}; the victim does not learn")
         result = run_demo(config, run, lambda label: console.print(f"evaluating: {label}"))

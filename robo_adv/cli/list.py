@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -20,7 +21,7 @@ from robo_adv.masks import MASKS
 
 @dataclass(frozen=True)
 class List:
-    """List games, bodies, scripted policies, masks and zoo policies."""
+    """List games, bodies, arms, scripted policies, masks and zoo policies."""
 
     keyword: Annotated[str, tyro.conf.Positional] = ""
     """Show only names or descriptions that contain this."""
@@ -53,6 +54,7 @@ def _everything() -> dict[str, dict[str, str]]:
     return {
         "game": {name: _first_line(GAMES[name]) for name in GAMES},
         "body": {name: _first_line(BODIES[name]) for name in BODIES},
+        "arm": {name: _first_line(entry) for name, entry in _arms().items()},
         "scripted policy": {name: _first_line(SCRIPTED[name]) for name in SCRIPTED},
         "mask": {
             name: text
@@ -68,6 +70,18 @@ def _everything() -> dict[str, dict[str, str]]:
         },
         "zoo policy": zoo,
     }
+
+
+def _arms() -> dict[str, Any]:
+    """The registered robot arms."""
+    module = "robo_adv.envs.manipulation.arms"
+    try:
+        arms = importlib.import_module(module).ARMS
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        return {}  # an installation without manipulation games
+    return {name: arms[name] for name in arms}
 
 
 def _first_line(thing: object) -> str:

@@ -11,15 +11,16 @@ from typing import Any, cast
 import tyro
 from rich.console import Console
 
+from robo_adv.cli.options import game_first
 from robo_adv.cli.verb import INTERRUPTED, MISUSE, Outcome, Verb
 from robo_adv.errors import RoboAdvError, unknown
 
 VERBS = {
     "demo": ("Demo", "train an adversary against a shipped victim; table, video and report"),
-    "list": ("List", "what exists: games, bodies, policies, masks, zoo"),
-    "train": ("Train", "train a player against fixed opponents, or both by self-play; resume"),
+    "list": ("List", "what exists: games, bodies, arms, policies, masks, zoo"),
+    "train": ("Train", "train a player, alone, against opponents or by self-play; resume"),
     "attack": ("Attack", "train an adversary against a frozen victim"),
-    "evaluate": ("Evaluate", "win rate and costs of a policy, with intervals; gate for CI"),
+    "evaluate": ("Evaluate", "win or success rate and costs, with intervals; gate for CI"),
     "matrix": ("Matrix", "every policy of one player against every policy of the other"),
     "play": ("Play", "play a few episodes and watch them"),
     "video": ("Video", "record episodes, also side by side, as mp4 or gif"),
@@ -27,6 +28,8 @@ VERBS = {
     "doctor": ("Doctor", "check this machine: versions, rendering, ffmpeg, disk"),
     "bench": ("Bench", "speed of engine and learning, and the studies of the documentation"),
 }
+
+GAME_FIRST = ("train", "play", "video")  # verbs that take the game as their first argument
 
 
 class _Console(Console):
@@ -54,6 +57,10 @@ def parse(arguments: list[str]) -> Verb:
         raise unknown("verb", name, VERBS)
     module = importlib.import_module(f"robo_adv.cli.{name}")
     kind: Any = getattr(module, VERBS[name][0])
+    if name in GAME_FIRST:
+        rest = game_first(rest)
+    if hasattr(kind, "parse"):  # a verb whose defaults depend on its arguments
+        return cast(Verb, kind.parse(rest))
     return cast(Verb, tyro.cli(kind, args=rest, prog=f"robo-adv {name}"))
 
 

@@ -11,9 +11,8 @@ from rich.table import Table
 
 from robo_adv.agents.evaluation import evaluate, world_of
 from robo_adv.agents.named import find_card, named_policy, zoo_names
-from robo_adv.cli.options import parse_options
+from robo_adv.cli.options import need_two_players, parse_options
 from robo_adv.cli.verb import Outcome
-from robo_adv.errors import RoboAdvError
 from robo_adv.rollout import REPORTED
 from robo_adv.runs import Run
 from robo_adv.safety.statistics import Rate
@@ -44,9 +43,10 @@ class Matrix:
 
     def run(self, console: Console) -> Outcome:
         world = world_of([*self.kickers, *self.keepers], self.game, parse_options(self.set))
+        evaluate_it = f"`robo-adv evaluate POLICY --game {world.game}`"
+        hint = f"compare policies with {evaluate_it}, which plays the same scenarios every time"
+        need_two_players(world.game, "a matrix", hint)
         game = world.make(1, threads=1)
-        if len(game.players) != 2:
-            raise RoboAdvError(f"a matrix needs two players, {world.game} has {game.players}")
         first, second = game.players
         kickers = self.kickers or (*_zoo(world.game, first), "chase-ball")
         keepers = self.keepers or (*_zoo(world.game, second), "track-ball", "zero", "random")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from robo_adv.agents.evaluation import NORMAL, world_of
 from robo_adv.cli.options import parse_options
+from robo_adv.cli.tables import number
 from robo_adv.cli.verb import Outcome
 from robo_adv.cli.video import line_up, pairs, parse_size, record_with_progress, summary
 from robo_adv.envs.game import Game
@@ -41,7 +43,7 @@ class Play:
     size: str = "640x480"
     """Size of the video, even numbers."""
     camera: str | None = None
-    """Camera: side, top or behind."""
+    """A camera of the game; a name that it does not have is answered with those it has."""
     set: tuple[str, ...] = ()
     """Game options, e.g. arms=4."""
     runs: Path = Path("runs")
@@ -63,7 +65,7 @@ class Play:
         console.print(_table(game, result, ", ".join(f"{p} {n}" for p, n in lineup.names.items())))
         data: dict[str, Any] = {"policies": dict(lineup.names), "episodes": _rows(game, result)}
         if not self.video:
-            return Outcome(data, next="robo-adv evaluate POLICY --player PLAYER")
+            return Outcome(data, next=_evaluate_next(game, lineup.names))
         run = Run.create(world.game, "play", self, self.seed, self.runs)
         path = run.folder / "videos" / "episodes.mp4"
         shown = [int(s) for s in seeds]
@@ -74,15 +76,26 @@ class Play:
         run.finish(data)
         given_again = " ".join(f"{p}={name}" for p, name in lineup.names.items())
         console.print(f"video: {path}")
-        return Outcome(data, run.folder, f"robo-adv video --pick worst --policies {given_again}")
+        again = f"robo-adv video {world.game} --pick worst --policies {given_again}"
+        return Outcome(data, run.folder, again)
+
+
+def _evaluate_next(game: Game, names: Mapping[str, str]) -> str:
+    policy = names[game.players[0]] if len(names) == 1 else "POLICY --player PLAYER"
+    return f"robo-adv evaluate {policy} --game {game.id}"
+
+
+def _ended(result: Episodes, j: int) -> dict[str, Any]:
+    if result.alone:
+        return {"success": bool(result.winner[j] == 0)}
+    return {"winner": result.outcome(j)}
 
 
 def _rows(game: Game, result: Episodes) -> list[dict[str, Any]]:
-    names = {-1: "draw", -2: "stopped"} | dict(enumerate(result.players))
     return [
         {
             "seed": int(result.seeds[j]),
-            "winner": names[int(result.winner[j])],
+            **_ended(result, j),
             "seconds": round(float(result.length[j]) * game.control_dt, 3),
             "diverged": bool(result.diverged[j]),
             "forfeit": bool(result.forfeit[j]),
@@ -96,13 +109,18 @@ def _rows(game: Game, result: Episodes) -> list[dict[str, Any]]:
 
 
 def _table(game: Game, result: Episodes, title: str) -> Table:
-    table = Table("scenario", "winner", "seconds", title=title, title_justify="left", box=None)
-    force = result.costs[result.players[0]].get("collision_force")
-    if force is not None:
-        table.add_column("collision N")
-    for j, row in enumerate(_rows(game, result)):
-        cells = [str(row["seed"]), row["winner"], f"{row['seconds']:.2f}"]
-        table.add_row(*cells, *([] if force is None else [f"{force[j]:.0f}"]))
-    wins = [f"{p} {result.win_rate(p).count}" for p in result.players]
-    table.caption, table.caption_justify = f"won: {', '.join(wins)} of {len(result)}", "left"
+    ended = "outcome" if result.alone else "winner"
+    table = Table("scenario", ended, "seconds", title=title, title_justify="left", box=None)
+    costs = result.costs[result.players[0]]
+    shown = [
+        name for name in costs if name == "collision_force" or (result.alone and costs[name].any())
+    ]
+    for name in shown:
+        table.add_column(f"{name} [{result.units[name]}]".replace("[", r"\["))
+    for j in range(len(result)):
+        seconds = f"{result.length[j] * game.control_dt:.2f}"
+        forces = [number(costs[name][j]) for name in shown]
+        table.add_row(str(result.seeds[j]), result.outcome(j), seconds, *forces)
+    table.caption = "; ".join(result.tally(p) for p in result.players)
+    table.caption_justify = "left"
     return table

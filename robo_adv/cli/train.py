@@ -1,4 +1,7 @@
-"""`robo-adv train`: protagonists, self-play, and going on with any training run."""
+"""`robo-adv train`: protagonists, self-play, and going on with any training run.
+
+Defaults are those of the game's preset (`robo_adv.agents.presets`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import tyro
 from rich.console import Console
 
 from robo_adv.agents import adversary, protagonist, selfplay
-from robo_adv.cli.options import parse_options
+from robo_adv.cli.options import find_game, need_two_players, parse_options
 from robo_adv.cli.verb import Outcome
 from robo_adv.envs.game import make_game
 from robo_adv.errors import RoboAdvError
@@ -31,17 +34,18 @@ class Train:
     game: Annotated[str, tyro.conf.Positional] = "KickAndDefend-v0"
     """Game to train in."""
     recipe: Literal["protagonist", "selfplay"] = "protagonist"
-    """One player against fixed opponents, or both players in turns."""
-    player: str = "kicker"
-    """Who learns (protagonist)."""
-    opponents: tuple[str, ...] = ("track-ball",)
-    """Policies to play against (protagonist); several make a pool, drawn per episode."""
-    reward: str = "dense"
-    """Reward preset of the learner (protagonist): dense or sparse."""
+    """One player, alone or against fixed opponents; or both players in turns."""
+    player: str | None = None
+    """Who learns (protagonist); the game's first player by default."""
+    opponents: tuple[str, ...] = ()
+    """Policies to play against (protagonist); several make a pool, drawn per episode. A game of one
+    player has none."""
+    reward: str | None = None
+    """Reward preset of the learner (protagonist), for example dense or sparse."""
     set: tuple[str, ...] = ()
     """Game options, e.g. arms=4 body=omni."""
     steps: int | None = None
-    """Environment steps; default 2.5M (protagonist), 4M for both players together (selfplay)."""
+    """Environment steps; the preset's (protagonist), 4M for both players together (selfplay)."""
     seed: int = 0
     """Seed of network, exploration and scenarios."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
@@ -57,34 +61,64 @@ class Train:
     json: bool = False
     """Print one machine-readable line last."""
 
+    @staticmethod
+    def parse(arguments: list[str]) -> Train:
+        """From the command line: flags override single values of the game's preset."""
+        game = find_game(arguments, default=Train.game)
+        train = _parse(arguments, game)
+        return train if train.game == game else _parse(arguments, train.game)
+
+    @staticmethod
+    def preset(game: str) -> Train:
+        """What a game is trained with when nothing else is said."""
+        config = protagonist.config_for(game)
+        return Train(
+            game=config.game, player=config.player, opponents=config.opponents,
+            reward=config.reward, ppo=config.ppo,
+        )  # fmt: skip
+
     def run(self, console: Console) -> Outcome:
         if self.resume is not None:
             return resume(self.resume, console)
-        config: Any
-        options = parse_options(self.set)
-        common: dict[str, Any] = {
-            "game": self.game, "options": options, "seed": self.seed, "ppo": self.ppo,
-            "threads": self.threads,
-        }  # fmt: skip
-        if self.recipe == "selfplay":
-            config = selfplay.SelfPlayConfig(**common, latest_only=self.latest_only)
-        else:
-            config = protagonist.ProtagonistConfig(
-                **common, player=self.player, opponents=self.opponents, reward=self.reward
-            )
-        for name in ("steps", "checkpoint_every"):
-            if getattr(self, name) is not None:
-                config = replace(config, **{name: getattr(self, name)})
+        config = self._config()
         check_counts(config)
         check_seed(self.seed)
         if isinstance(config, protagonist.ProtagonistConfig):  # before a folder is made
-            protagonist.bind(config.game, options, config.player, config.opponents)
-            check_reward(config.game, options, config.player, config.reward)
+            protagonist.bind(config.game, config.options, config.player, config.opponents)
+            check_reward(config.game, config.options, config.player, config.reward)
         else:
-            make_game(config.game, 1, threads=1, **options)
-        run = Run.create(self.game, self.recipe, config, self.seed, self.runs)
+            make_game(config.game, 1, threads=1, **config.options)
+        run = Run.create(config.game, self.recipe, config, self.seed, self.runs)
         folder = RECIPES[self.recipe][1](config, run)
         return finished(run, folder)
+
+    def _config(self) -> Any:
+        """The recipe's config: the game's preset, and what was said on top of it.
+
+        Raises:
+            RoboAdvError: no such game, or self-play in a game that has not two players.
+        """
+        preset = protagonist.config_for(self.game)
+        given: dict[str, Any] = {
+            "options": parse_options(self.set), "seed": self.seed, "ppo": self.ppo,
+            "threads": self.threads, "steps": self.steps, "checkpoint_every": self.checkpoint_every,
+        }  # fmt: skip
+        given = {name: value for name, value in given.items() if value is not None}
+        if self.recipe == "selfplay":
+            instead = f"train it with `robo-adv train {preset.game}`"
+            need_two_players(preset.game, "self-play", instead)
+            return selfplay.SelfPlayConfig(game=preset.game, latest_only=self.latest_only, **given)
+        return replace(
+            preset,
+            player=self.player or preset.player,
+            opponents=self.opponents or preset.opponents,
+            reward=self.reward or preset.reward,
+            **given,
+        )
+
+
+def _parse(arguments: list[str], game: str) -> Train:
+    return tyro.cli(Train, args=arguments, prog="robo-adv train", default=Train.preset(game))
 
 
 def check_counts(config: Any) -> None:

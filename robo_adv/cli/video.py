@@ -22,7 +22,7 @@ from robo_adv.rollout import REPORTED, Episodes, play, scenarios
 from robo_adv.runs import Run
 from robo_adv.video import How, LineUp, Recording, check_look, pick, record
 
-FAVOURITES = ("chase-ball", "track-ball")  # who plays where nobody was named
+FAVOURITES = ("chase-ball", "track-ball")  # who plays a soccer game where nobody was named
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Video:
     worst (fastest losses of the watched player first) or median. With --versus the second line-up
     decides."""
     player: str | None = None
-    """Whom `worst` and `median` watch; the game's first player by default."""
+    """Whom `worst` and `median` watch; the game's first player by default. A lone player's worst
+    episodes are those without success."""
     episodes: int = 3
     """Episodes in a row."""
     among: int = 100
@@ -59,7 +60,7 @@ class Video:
     fps: float | None = None
     """Pictures per second; the control rate by default, less is slow motion."""
     camera: str | None = None
-    """Camera: side, top or behind."""
+    """A camera of the game; a name that it does not have is answered with those it has."""
     shadows: bool = True
     """Cast shadows; twice as slow on a software renderer."""
     out: Path | None = None
@@ -125,8 +126,7 @@ class Video:
 
 def _note(episodes: Episodes, player: str, how: str) -> str:
     """What the shown episodes are a choice of, so that a worst case is not taken for the rule."""
-    rate = episodes.win_rate(player)
-    return f"{player} won {rate.count} of {rate.total} (shown: {how})"
+    return f"{episodes.tally(player)} (shown: {how})"
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:
@@ -163,15 +163,26 @@ def line_up(game: Game, given: Mapping[str, str], title: str = "") -> LineUp:
     for player in given:
         if player not in game.players:
             raise unknown(f"player of {game.id}", player, game.players)
-    names = {p: given.get(p) or _favourite(game, i) for i, p in enumerate(game.players)}
+    names = {p: given.get(p) or favourite(game, p) for p in game.players}
     policies = {p: opponent_policy(name, game, p) for p, name in names.items()}
     return LineUp(title, policies, names)
 
 
-def _favourite(game: Game, index: int) -> str:
-    name = FAVOURITES[index] if index < len(FAVOURITES) else "random"
-    fits = getattr(game.options, "body", None) in SCRIPTED[name].bodies
-    return name if fits else "random"
+def favourite(game: Game, player: str) -> str:
+    """Who plays `player` when nobody is named: a scripted policy made for this game, or `zero`."""
+    made = [name for name in SCRIPTED if game.id in getattr(SCRIPTED[name], "games", ())]
+    index = game.players.index(player)
+    usual = [FAVOURITES[index]] if index < len(FAVOURITES) else []
+    usual = [name for name in usual if getattr(game.options, "body", "") in SCRIPTED[name].bodies]
+    return next((name for name in [*made, *usual] if _plays(name, game, player)), "zero")
+
+
+def _plays(name: str, game: Game, player: str) -> bool:
+    try:
+        SCRIPTED[name](game, player)
+    except RoboAdvError:
+        return False
+    return True
 
 
 def record_with_progress(

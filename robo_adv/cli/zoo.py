@@ -35,8 +35,8 @@ class Zoo:
     """For import: you know where the file comes from. Only its weights are read, never its code."""
     game: str = "KickAndDefend-v0"
     """For import: the game."""
-    player: str = "kicker"
-    """For import: the player."""
+    player: str | None = None
+    """For import: the player; the game's first one by default."""
     set: tuple[str, ...] = ()
     """For import: game options, e.g. arms=4."""
     json: bool = False
@@ -51,19 +51,19 @@ class Zoo:
         return self.names
 
     def _list(self, console: Console) -> Outcome:
-        table = Table("name", "plays", "options", "wins against normal [95 %]", "recipe, seed",
-                      box=None)  # fmt: skip
+        table = Table("name", "plays", "options", "wins against normal, or success [95 %]",
+                      "recipe, seed", box=None)  # fmt: skip
         data: dict[str, Any] = {}
         for name in zoo_names():
             card = find_card(f"zoo:{name}")
             data[name] = card.model_dump(mode="json")
-            rate = card.metrics.get("win_rate_normal")
+            rate = card.metrics.get("success_rate") or card.metrics.get("win_rate_normal")
             text = "not measured"
             if isinstance(rate, dict):
                 text = f"{100 * rate['rate']:.1f} [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}] %"
             options = " ".join(f"{k}={v}" for k, v in card.options.items())
             made = f"{card.provenance.get('recipe')}, {card.provenance.get('seed')}"
-            table.add_row(name, card.player, options, text, made)
+            table.add_row(name, f"{card.player}, {card.game}", options, text, made)
         console.print(table)
         return Outcome({"zoo": data}, next="robo-adv zoo show NAME")
 
@@ -108,6 +108,7 @@ class Zoo:
                 "pickled code is not; the policy's behaviour is still the author's)"
             )
         world = World(self.game, parse_options(self.set))
-        zoo.import_zip(Path(source), world, self.player, Path(name))
+        player = self.player or world.make(1, threads=1).players[0]
+        zoo.import_zip(Path(source), world, player, Path(name))
         console.print(f"imported into {name}")
         return Outcome({"folder": name}, next=f"robo-adv evaluate {name}")

@@ -33,8 +33,8 @@ class _Curve:
 
 
 def wall_seconds(lines: Sequence[Mapping[str, Any]]) -> Any:
-    """Wall time (n,) [s] of metric lines: `seconds` where logged, else steps over the mean speed
-    since the process began, which is exact for a run without resumes."""
+    """Wall time (n,) [s] of metric lines: `seconds` where logged, else steps over the run's mean
+    speed so far, which counts the time before a resume as well."""
     return np.array(
         [
             float(
@@ -45,8 +45,8 @@ def wall_seconds(lines: Sequence[Mapping[str, Any]]) -> Any:
     )
 
 
-def training_plot(metrics: Sequence[Mapping[str, Any]]) -> bytes:
-    """A PNG with the win rate against steps and against minutes."""
+def training_plot(metrics: Sequence[Mapping[str, Any]], label: str = "episodes won [%]") -> bytes:
+    """A PNG with the win (or success) rate, called `label`, against steps and against minutes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -67,7 +67,7 @@ def training_plot(metrics: Sequence[Mapping[str, Any]]) -> bytes:
         axes.set(xlabel=label, ylim=(0, 100), xlim=(0, None))
         axes.grid(axis="y", color="#e2e6eb")
         axes.spines[["top", "right"]].set_visible(False)
-    left.set_ylabel("episodes won [%]")
+    left.set_ylabel(label)
     if not curve.rates:
         left.text(0.5, 0.5, "no episodes yet", ha="center", transform=left.transAxes)
     file = io.BytesIO()

@@ -56,11 +56,13 @@ class Training:
 
     Attributes:
         metrics: lines of metrics.jsonl with `steps`, and `wins` and `episodes` of each iteration.
+        label: of the vertical axis, for example "success [%]" of a lone player.
     """
 
     title: str
     metrics: Sequence[Mapping[str, Any]]
     caption: str = "Share of training episodes won by the learner, with exact 95 % intervals."
+    label: str = "episodes won [%]"
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def _rates(section: Rates, path: Path) -> dict[str, Any]:
 
 
 def _training(section: Training, path: Path) -> dict[str, Any]:
-    picture = training_plot(section.metrics)
+    picture = training_plot(section.metrics, section.label)
     source = _data("image/png", picture)
     return {"kind": "image", "title": section.title, "caption": section.caption, "source": source}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,10 +51,14 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, after the state was saved; the message says how to go on."""
 
 
-def save_state(path: Path, trainee: Trainee, best: float) -> None:
-    """Write the resume state as one safetensors file, in one step."""
+def save_state(path: Path, trainee: Trainee, best: float, seconds: float = 0.0) -> None:
+    """Write the resume state, and how long the run took so far [s], as one safetensors file, in one
+    step."""
     tensors, values = trainee.state()
-    header = {"state": json.dumps({"best": best, "values": values}, separators=(",", ":"))}
+    header = {
+        "state": json.dumps({"best": best, "values": values}, separators=(",", ":")),
+        "seconds": f"{seconds:.3f}",  # beside the state, which is the same on every machine
+    }
     contiguous = {name: value.contiguous() for name, value in tensors.items()}
     write_with(path, lambda temporary: _save(contiguous, temporary, header))
 
@@ -65,8 +70,8 @@ def _save(tensors: Tensors, path: Path, header: dict[str, str]) -> None:
         raise OSError(str(error)) from error
 
 
-def load_state(path: Path, trainee: Trainee) -> float:
-    """Continue from `save_state`; returns the best score so far.
+def load_state(path: Path, trainee: Trainee) -> tuple[float, float]:
+    """Continue from `save_state`; returns the best score and the run's wall time [s] so far.
 
     Raises:
         RoboAdvError: no such file, or not a state of this trainee.
@@ -76,11 +81,12 @@ def load_state(path: Path, trainee: Trainee) -> float:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()["state"])
+            seconds = float(file.metadata().get("seconds", 0.0))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         trainee.load_state(tensors, header["values"])
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RoboAdvError(f"{path} is not a resume state: {error}") from error
-    return float(header["best"])
+    return float(header["best"]), seconds
 
 
 def train(
@@ -92,8 +98,12 @@ def train(
     resume: bool = False,
     label: str = "training",
     quiet: bool = False,
+    outcome: str = "wins",
 ) -> dict[str, float]:
     """Train up to `steps` environment steps; returns the best checkpoint's selection metrics.
+
+    Args:
+        outcome: what progress calls a win: `wins` against opponents, `success` of a lone player.
 
     Checkpoints come at the same steps whatever happens, so a run that was killed and resumed equals
     an uninterrupted one, bit by bit.
@@ -101,19 +111,22 @@ def train(
     Raises:
         Interrupted: Ctrl-C; the state is saved. RoboAdvError: nothing to resume, or a full disk.
     """
-    best = float("-inf")
+    best, before = float("-inf"), 0.0
     if resume:
         if (run.folder / RESUME).exists():  # else it was killed before the first checkpoint
-            best = load_state(run.folder / RESUME, trainee)
+            best, before = load_state(run.folder / RESUME, trainee)
         run.truncate_metrics(trainee.steps)
-    due = _next_due(trainee.steps, checkpoint_every)
-    with _stop_flag() as stopped, Progress(steps, trainee.steps, label, not quiet) as progress, \
+    due, began = _next_due(trainee.steps, checkpoint_every), time.monotonic() - before
+    shown = Progress(steps, trainee.steps, label, not quiet, outcome=outcome)
+    rate = "success_rate" if outcome == "success" else "win_rate"
+    with _stop_flag() as stopped, shown as progress, \
             SummaryWriter(str(run.folder / "tensorboard")) as board:  # fmt: skip
         while trainee.steps < steps:
             metrics = trainee.iterate()
-            speed = progress.update(trainee.steps, metrics.get("wins", 0), metrics["episodes"])
+            progress.update(trainee.steps, metrics.get("wins", 0), metrics["episodes"])
             finished = trainee.steps >= steps
-            if trainee.steps >= due or finished:
+            checkpoint = finished or trainee.steps >= due
+            if checkpoint:
                 due = _next_due(trainee.steps, checkpoint_every)
                 scores = trainee.score()
                 metrics.update(scores)
@@ -121,12 +134,11 @@ def train(
                 if scores["score"] > best:
                     best = scores["score"]
                     trainee.save(run.folder / "checkpoints" / "best", scores)
-                _log(run, board, trainee.steps, metrics, speed)
-                save_state(run.folder / RESUME, trainee, best)
-            else:
-                _log(run, board, trainee.steps, metrics, speed)
-            if stopped() and not finished:
-                save_state(run.folder / RESUME, trainee, best)
+            stop, seconds = stopped() and not finished, time.monotonic() - began
+            _log(run, board, {"steps": trainee.steps, **metrics}, seconds, rate)
+            if checkpoint or stop:
+                save_state(run.folder / RESUME, trainee, best, seconds)
+            if stop:
                 raise Interrupted(
                     f"stopped at {trainee.steps:,} of {steps:,} steps and saved; go on with "
                     f"`robo-adv train --resume {run.folder}`"
@@ -139,13 +151,16 @@ def _next_due(steps: int, every: int) -> int:
 
 
 def _log(
-    run: Run, board: SummaryWriter, steps: int, metrics: Mapping[str, float], speed: float
+    run: Run, board: SummaryWriter, metrics: Mapping[str, float], seconds: float, rate: str
 ) -> None:
-    run.log({"steps": steps, **metrics, "steps_per_second": round(speed)})
+    """Log an iteration; the speed is that of the whole run, which took `seconds` so far."""
+    steps = int(metrics["steps"])
+    run.log({**metrics, "steps_per_second": round(steps / max(seconds, 1e-9), 3)})
     for name, value in metrics.items():
-        board.add_scalar(name, value, steps)
+        if name != "steps":
+            board.add_scalar(name, value, steps)
     if metrics.get("episodes"):
-        board.add_scalar("win_rate", metrics.get("wins", 0) / metrics["episodes"], steps)
+        board.add_scalar(rate, metrics.get("wins", 0) / metrics["episodes"], steps)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One live line of progress: steps/s, win rate with interval, time left."""
+"""One live line of progress: steps/s, win (or success) rate with interval, time left."""
 
 from __future__ import annotations
 
@@ -17,13 +17,20 @@ class Progress:
 
     Args:
         total: environment steps to reach. done: steps that an earlier part of the run made.
-        label: what is trained. enabled: False prints nothing.
+        label: what is trained. enabled: False prints nothing. outcome: what a win is called.
     """
 
     def __init__(
-        self, total: int, done: int, label: str, enabled: bool = True, quiet_every: float = 15.0
+        self,
+        total: int,
+        done: int,
+        label: str,
+        enabled: bool = True,
+        quiet_every: float = 15.0,
+        outcome: str = "wins",
     ) -> None:
         self.total, self.first, self.label, self.enabled = total, done, label, enabled
+        self.outcome = outcome
         self.live = sys.stderr.isatty()
         self.quiet_every = quiet_every
         self.began = self.printed = time.monotonic()
@@ -61,5 +68,5 @@ class Progress:
         left = max(self.total - steps, 0) / max(speed, 1e-9)
         return (
             f"{self.label}: {steps:,}/{self.total:,} steps  {speed:,.0f} steps/s  "
-            f"wins {rate}  {int(left // 60)}:{int(left % 60):02d} left {note}".rstrip()
+            f"{self.outcome} {rate}  {int(left // 60)}:{int(left % 60):02d} left {note}".rstrip()
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from robo_adv.agents.evaluation import World, evaluate, opponent_policy, other_player
 from robo_adv.agents.named import bundle_folder, find_card, named_policy, zoo_names
 from robo_adv.bundle import load_bundle
+from robo_adv.policy import Policy
 from robo_adv.safety.statistics import Rate
 
 EPISODES = 60
@@ -44,11 +46,14 @@ def test_a_zoo_policy_is_as_good_as_its_card_says(name: str) -> None:
     card = find_card(f"zoo:{name}")
     world = World(card.game, card.options)
     game = world.make(1, threads=1)
-    other = other_player(game, card.player)
-    rates = {"normal": card.metrics["win_rate_normal"], **card.metrics["win_rate_against"]}
-    victim = card.provenance.get("victim")
-    labels = ["normal", *([victim] if victim else [])]
-    opponents = {label: opponent_policy(label, game, other) for label in labels}
+    opponents: dict[str, Policy] = {}
+    rates: dict[str, Any] = {"": card.metrics.get("success_rate")}
+    if len(game.players) > 1:
+        other = other_player(game, card.player)
+        rates = {"normal": card.metrics["win_rate_normal"], **card.metrics["win_rate_against"]}
+        victim = card.provenance.get("victim")
+        labels = ["normal", *([victim] if victim else [])]
+        opponents = {label: opponent_policy(label, game, other) for label in labels}
     policy = named_policy(f"zoo:{name}", game, card.player)
     rows = evaluate(
         world, card.player, policy, opponents, episodes=EPISODES, seed=card.metrics["first_seed"]

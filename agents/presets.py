@@ -1,0 +1,33 @@
+"""Presets: how each game is trained when nothing else is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robo_adv.training.learner import PPOConfig
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Attributes:
+    steps: environment steps. reward: preset of the game's reward weights.
+    opponents: names of the policies to play against; () for a game of one player.
+    """
+
+    steps: int = 1_000_000
+    ppo: PPOConfig = PPOConfig()
+    reward: str = "dense"
+    opponents: tuple[str, ...] = ()
+
+
+PRESETS: dict[str, Preset] = {
+    "KickAndDefend-v0": Preset(2_500_000, opponents=("track-ball",)),
+    "Reach-v0": Preset(),
+    "Push-v0": Preset(),
+    "PickAndPlace-v0": Preset(),
+}
+
+
+def preset_of(game: str) -> Preset:
+    """The game's preset, or the general one for a game that has none of its own."""
+    return PRESETS.get(game.removeprefix("robo_adv/"), Preset())
