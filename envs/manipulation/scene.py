@@ -49,19 +49,23 @@ def table_scene(timestep: float, workspace: Array) -> mujoco.MjSpec:
     spec.visual.headlight.diffuse = [0.45, 0.45, 0.45]
     spec.visual.headlight.specular = [0.1, 0.1, 0.1]
     spec.visual.quality.shadowsize = 4096
+    spec.add_texture(
+        name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=[0.80, 0.84, 0.88], rgb2=[0.46, 0.53, 0.61], width=64, height=384,
+    )  # fmt: skip
     world = spec.worldbody
     world.add_light(pos=[0.2, -0.8, 2.2], dir=[0.2, 0.35, -1.0], diffuse=[0.5, 0.5, 0.5])
     world.add_geom(
         name=TABLE, type=_GEOM.mjGEOM_BOX, size=[0.65, 0.6, 0.02], pos=[0.45, 0.0, -0.02],
-        rgba=[0.74, 0.66, 0.56, 1.0], friction=[0.6, 0.005, 0.0001],
+        rgba=[0.70, 0.63, 0.55, 1.0], friction=[0.6, 0.005, 0.0001],
     )  # fmt: skip
     world.add_geom(
-        name="floor", type=_GEOM.mjGEOM_PLANE, size=[3, 3, 0.1], pos=[0, 0, -0.75],
-        rgba=[0.36, 0.40, 0.45, 1.0],
+        name="floor", type=_GEOM.mjGEOM_PLANE, size=[8, 8, 0.1], pos=[0, 0, -0.75],
+        rgba=[0.50, 0.54, 0.59, 1.0],
     )  # fmt: skip
-    x, y = [1.55, -1.05]
-    _look(world, "side", (x, y, 0.75), (0.38, 0.0, 0.12), 42.0)
-    _look(world, "scene", (1.35, 0.0, 0.85), (0.42, 0.0, 0.08), 45.0)
+    _look(world, "side", (1.55, -1.05, 0.80), (0.38, 0.02, 0.22), 42.0)
+    _look(world, "scene", (1.20, 0.0, 0.75), (0.46, 0.0, 0.08), 48.0)
     _look(world, "top", (0.5, 0.0, 1.65), (0.5001, 0.0, 0.0), 45.0)
     return spec
 
@@ -80,8 +84,8 @@ def _look(
 
 def add_wrist_camera(hand: mujoco.MjsBody, tcp: Sequence[float]) -> None:
     """A camera beside the hand that looks along the tool at the tool centre point."""
-    position = np.array([0.075, 0.0, 0.0])
-    forward = np.asarray(tcp) + np.array([0.0, 0.0, 0.04]) - position
+    position = np.array([0.12, 0.0, 0.03])
+    forward = np.asarray(tcp) + np.array([0.0, 0.0, 0.02]) - position
     forward = forward / np.linalg.norm(forward)
     right = np.array([0.0, 1.0, 0.0])
     up = np.cross(right, forward)

@@ -30,6 +30,9 @@ from robo_adv.envs.manipulation.scene import (
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels import DesignSpace, Parameter
 
+# The arm keeps the names of its file. The warning is about saving the scene, which nobody does.
+warnings.filterwarnings("ignore", "Attaching a spec with an empty prefix", UserWarning)
+
 TIMESTEP = 0.004  # [s]
 SUBSTEPS = 10  # a control step is 0.04 s: 25 Hz
 WORKSPACE = np.array([[0.30, -0.35, 0.012], [0.70, 0.35, 0.50]])  # [m]
@@ -169,9 +172,7 @@ class ManipulationTask(GoalGame):
         robot.option.timestep = spec.option.timestep
         robot.option.integrator = spec.option.integrator
         frame = spec.worldbody.add_frame(pos=list(self.arm.base))
-        with warnings.catch_warnings():  # names stay the file's; the scene is never saved as XML
-            warnings.filterwarnings("ignore", "Attaching a spec with an empty prefix")
-            spec.attach(robot, prefix="", frame=frame)
+        spec.attach(robot, prefix="", frame=frame)
         add_wrist_camera(spec.body(self.arm.hand), self.arm.tcp)
         for thing in self.things:
             add_thing(spec, thing)
