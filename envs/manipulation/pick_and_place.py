@@ -48,7 +48,7 @@ class PickAndPlace(ManipulationTask):
     apart: ClassVar[float] = 0.10  # [m]
     reward_weights = {
         "sparse": {"arm": {"goal": 1.0}},
-        "dense": {"arm": {"goal": 0.2, "distance": 2.0, "approach": 1.0, "grasp": 0.1}},
+        "dense": {"arm": {"goal": 0.3, "distance": 2.0, "approach": 1.0, "grasp": 0.4}},
     }
 
     def thing_starts(self, ids: Ints, u: Array) -> Array:

@@ -155,7 +155,8 @@ def _log(
 ) -> None:
     """Log an iteration; the speed is that of the whole run, which took `seconds` so far."""
     steps = int(metrics["steps"])
-    run.log({**metrics, "steps_per_second": round(steps / max(seconds, 1e-9), 3)})
+    speed = round(steps / max(seconds, 1e-9), 3)
+    run.log({**metrics, "steps_per_second": speed, "seconds": round(seconds, 3)})
     for name, value in metrics.items():
         if name != "steps":
             board.add_scalar(name, value, steps)

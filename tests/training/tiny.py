@@ -80,8 +80,9 @@ def new_run(root: Path, config: Any, verb: str = "test") -> Run:
 
 
 def metrics(run: Run) -> list[dict[str, Any]]:
-    """The run's metrics without its speed."""
-    return [{k: v for k, v in m.items() if k != "steps_per_second"} for m in run.metrics()]
+    """The run's metrics without its times."""
+    times = ("steps_per_second", "seconds")
+    return [{k: v for k, v in m.items() if k not in times} for m in run.metrics()]
 
 
 def resume_state(run: Run) -> tuple[dict[str, torch.Tensor], Any]:
