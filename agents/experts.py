@@ -118,7 +118,10 @@ class PickAndPlaceExpert(ArmExpert):
 
     def act(self, observation: Array) -> Array:
         tool = self.see(observation, "tool_position")
-        place, goal = self.see(observation, "object_position"), self.see(observation, "desired_goal")
+        place, goal = (
+            self.see(observation, "object_position"),
+            self.see(observation, "desired_goal"),
+        )
         opening = self.see(observation, "gripper_opening")[:, 0]
         gap = place - tool
         aside = np.linalg.norm(gap[:, :2], axis=1)

@@ -49,7 +49,7 @@ class Episodes:
 
     Attributes:
         winner: player index, -1 draw, -2 truncated. costs: per player and term, in the game's units.
-        units: per cost term.
+        units: per cost term. notes: what else the game tells of its episodes (`Game.notes`).
     """
 
     players: tuple[str, ...]
@@ -60,6 +60,7 @@ class Episodes:
     forfeit: Array
     returns: dict[str, Array]
     costs: dict[str, dict[str, Array]]
+    notes: dict[str, Array] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -112,6 +113,11 @@ class Episodes:
             "length_mean": float(self.length.mean()),
             "costs": {name: self._cost(player, name) for name in self.costs[player]},
         }
+        if self.notes:
+            out["notes"] = {
+                name: {"mean": float(value.mean()), "max": float(value.max())}
+                for name, value in self.notes.items()
+            }
         if self.diverged.any() and valid.any():
             out["win_rate_without_diverged"] = Rate(
                 int(self.won(player)[valid].sum()), int(valid.sum())
@@ -209,6 +215,7 @@ def _columns(final: Any) -> dict[str, Array]:
     for p, value in final.returns.items():
         out[f"return {p}"] = value
         out.update({f"cost {p} {name}": cost for name, cost in final.costs[p].items()})
+    out.update({f"note {name}": value for name, value in final.notes.items()})
     return out
 
 
@@ -222,5 +229,6 @@ def _episodes(game: Game, seeds: seeding.Seeds, columns: Mapping[str, Array]) ->
         forfeit=columns["forfeit"],
         returns={p: columns[f"return {p}"] for p in game.players},
         costs={p: {c: columns[f"cost {p} {c}"] for c in game.costs} for p in game.players},
+        notes={n.removeprefix("note "): v for n, v in columns.items() if n.startswith("note ")},
         units={name: cost.unit for name, cost in game.costs.items()},
     )

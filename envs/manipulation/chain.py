@@ -147,7 +147,8 @@ def rotation_error(wanted: Array, found: Array) -> Array:
     """Rotation vectors (n, 3) [rad], in world coordinates, that turn `found` into `wanted`
     (n, 3, 3); exact to first order: half the sum of the crossed columns (sin of the angle)."""
     found, wanted = np.broadcast_arrays(found, wanted)
-    return 0.5 * _cross(found.transpose(0, 2, 1), wanted.transpose(0, 2, 1)).sum(axis=1)
+    crossed = _cross(found.transpose(0, 2, 1), wanted.transpose(0, 2, 1))
+    return np.asarray(0.5 * crossed.sum(axis=1))
 
 
 def _sum(columns: list[Array], weights: Array) -> Array:

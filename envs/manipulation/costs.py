@@ -65,9 +65,7 @@ class ArmCosts:
         outside = np.maximum(np.maximum(low - tool, tool - high), 0.0)
         return {
             "joint_position_excess": np.maximum(beyond, 0.0),
-            "joint_velocity_excess": np.maximum(
-                (speed - self.fastest).max(axis=(1, 2)), 0.0
-            ),
+            "joint_velocity_excess": np.maximum((speed - self.fastest).max(axis=(1, 2)), 0.0),
             "torque_excess": self._torque_excess(angle),
             "table_force": peak(task.sensors, self.table),
             "self_force": peak(task.sensors, self.self_contact),
@@ -82,7 +80,7 @@ class ArmCosts:
         lead = task.ctrl[:, task.arm_u] - angle
         servo = gain * (stiffness * lead - damping * task.qvel[:, task.arm_v])
         demanded = servo + self.weight[:, task.arm_v]
-        return np.maximum((np.abs(demanded) - self.strongest).max(axis=1), 0.0)
+        return np.asarray(np.maximum((np.abs(demanded) - self.strongest).max(axis=1), 0.0))
 
 
 class ThingCosts:
@@ -123,7 +121,7 @@ def peak(sensors: Array, place: slice) -> Array:
     force = sensors[:, :, place]
     if not force.any():
         return np.zeros(len(sensors))
-    return np.sqrt((force**2).sum(axis=2)).max(axis=1)
+    return np.asarray(np.sqrt((force**2).sum(axis=2).max(axis=1)))
 
 
 def sensor_slice(model: mujoco.MjModel, first: str, size: int) -> slice:

@@ -84,7 +84,7 @@ class PickAndPlace(ManipulationTask):
         return self.goal_distance(achieved, desired) < self.tolerance
 
     def goal_distance(self, achieved: Array, desired: Array) -> Array:
-        return np.linalg.norm(achieved - desired, axis=1)
+        return np.asarray(np.linalg.norm(achieved - desired, axis=1))
 
     def reward_terms(self, player: str) -> Terms:
         place = self.thing_position(slice(None))
@@ -97,4 +97,4 @@ class PickAndPlace(ManipulationTask):
         width = HALF * self.params["object_size"]
         closing = self.ctrl[:, self.gripper_u] < opening - 0.005
         held = (gap < 0.02) & closing & (np.abs(opening - width) < 0.4 * width)
-        return held.astype(np.float64)
+        return np.asarray(held, dtype=np.float64)

@@ -82,7 +82,7 @@ class Push(ManipulationTask):
         return self.goal_distance(achieved, desired) < self.tolerance
 
     def goal_distance(self, achieved: Array, desired: Array) -> Array:
-        return np.linalg.norm(achieved - desired, axis=1)
+        return np.asarray(np.linalg.norm(achieved - desired, axis=1))
 
     def reward_terms(self, player: str) -> Terms:
         place = self.thing_position(slice(None))

@@ -51,7 +51,7 @@ class Reach(ManipulationTask):
         return self.goal_distance(achieved, desired) < self.tolerance
 
     def goal_distance(self, achieved: Array, desired: Array) -> Array:
-        return np.linalg.norm(achieved - desired, axis=1)
+        return np.asarray(np.linalg.norm(achieved - desired, axis=1))
 
     def reward_terms(self, player: str) -> Terms:
         terms = self.goal_terms(self.poses.position, self.goal)

@@ -15,7 +15,11 @@ from robo_adv.envs.episode import Array
 TABLE = "table"
 GOAL_COLOUR = (0.20, 0.72, 0.38, 0.55)
 _GEOM = mujoco.mjtGeom
-_SHAPES = {"box": _GEOM.mjGEOM_BOX, "cylinder": _GEOM.mjGEOM_CYLINDER, "sphere": _GEOM.mjGEOM_SPHERE}
+_SHAPES = {
+    "box": _GEOM.mjGEOM_BOX,
+    "cylinder": _GEOM.mjGEOM_CYLINDER,
+    "sphere": _GEOM.mjGEOM_SPHERE,
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,11 @@ def add_marker(
 
 
 def contact_sensor(
-    spec: mujoco.MjSpec, name: str, first: tuple[str, str], second: tuple[str, str], net: bool = False
+    spec: mujoco.MjSpec,
+    name: str,
+    first: tuple[str, str],
+    second: tuple[str, str],
+    net: bool = False,
 ) -> None:
     """Force [N] (3,) between two things, each ("subtree" | "body" | "geom", its name): the largest
     contact's, or the sum of all with `net`. A sum hides a pinch; the largest does not."""

@@ -303,7 +303,10 @@ class ManipulationTask(GoalGame):
         """Recompute what is kept of the state; call it after writing into `qpos` by hand."""
         n, joints = self.num_envs, len(self.arm.joints)
         self.poses = Poses(
-            np.zeros((n, 3)), np.zeros((n, 3, 3)), np.zeros((n, joints, 3)), np.zeros((n, joints, 3))
+            np.zeros((n, 3)),
+            np.zeros((n, 3, 3)),
+            np.zeros((n, joints, 3)),
+            np.zeros((n, joints, 3)),
         )
         self.tool_velocity = np.zeros((n, 3))
         self._look_at(np.arange(n))
