@@ -37,7 +37,12 @@ class GoalGame(Game):
         """How far goals (n, g) are from being reached (n,) [m]."""
 
     def goal_terms(self, achieved: Array, desired: Array) -> dict[str, Array]:
-        """The reward terms (n,) that depend on the goals alone."""
+        """The reward terms (n,) that depend on the goals alone.
+
+        Goals are rounded to the precision of observations first, so that a reward is the same whether
+        it was computed from the state or from an observation.
+        """
+        achieved, desired = (x.astype(np.float32).astype(np.float64) for x in (achieved, desired))
         return {
             "goal": self.success(achieved, desired).astype(np.float64) - 1.0,
             "distance": -self.goal_distance(achieved, desired),

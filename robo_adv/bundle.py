@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,11 +23,13 @@ from safetensors.torch import save_file
 from robo_adv.errors import BundleError
 from robo_adv.runs import plain, versions, write_folder
 from robo_adv.training.network import (
+    Kind,
     NetworkPolicy,
     build_network,
     load_network_weights,
     network_weights,
 )
+from robo_adv.training.squashed import SquashedPolicy, build_actor
 
 CARD, WEIGHTS = "policy.json", "policy.safetensors"
 MAX_CARD = 256 * 1024  # [bytes]
@@ -42,7 +44,7 @@ class _Strict(BaseModel):
 class Architecture(_Strict):
     """What the local builder needs; enums and sizes only."""
 
-    kind: Literal["mlp"] = "mlp"
+    kind: Kind = "mlp"
     net_arch: tuple[int, ...] = Field(max_length=8)
     activation: Literal["tanh", "relu"]
     observation_size: int = Field(ge=1, le=100_000)
@@ -115,6 +117,7 @@ def save_bundle(
                 "player": player,
                 "layout": layout,
                 "architecture": {
+                    "kind": policy.kind,
                     "net_arch": net_arch,
                     "activation": activation,
                     "observation_size": policy.observation_size,
@@ -183,14 +186,21 @@ def load_bundle(folder: Path) -> Bundle:
             f"{folder / CARD}: layout has {size} numbers, "
             f"observation_size is {card.architecture.observation_size}"
         )
-    return Bundle(card, NetworkPolicy(_load_network(path, card.architecture)), folder)
+    network = _load_network(path, card.architecture)
+    policy = NetworkPolicy if card.architecture.kind == "mlp" else SquashedPolicy
+    return Bundle(card, policy(network), folder)
 
 
 def _parameters(architecture: Architecture) -> int:
-    """Number of weights of actor and critic, without normalisation."""
-    sizes = (architecture.observation_size, *architecture.net_arch)
+    """Number of weights without normalisation: of actor and critic, or of the actor alone."""
+    sizes, actions = (
+        (architecture.observation_size, *architecture.net_arch),
+        architecture.action_size,
+    )
     trunk = sum((a + 1) * b for a, b in pairwise(sizes))
-    return 2 * trunk + (sizes[-1] + 1) * (architecture.action_size + 1)
+    if architecture.kind == "squashed-actor":
+        return trunk + (sizes[-1] + 1) * 2 * actions
+    return 2 * trunk + (sizes[-1] + 1) * (actions + 1)
 
 
 def _load_network(path: Path, architecture: Architecture) -> Any:
@@ -204,7 +214,8 @@ def _load_network(path: Path, architecture: Architecture) -> Any:
         raise BundleError(
             f"{path} has {path.stat().st_size} bytes, its card's architecture needs {needed}"
         )
-    network = build_network(
+    build: Callable[..., Any] = build_network if architecture.kind == "mlp" else build_actor
+    network = build(
         architecture.observation_size,
         architecture.action_size,
         architecture.net_arch,

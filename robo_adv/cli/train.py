@@ -12,43 +12,49 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.console import Console
 
-from robo_adv.agents import adversary, protagonist, selfplay
+from robo_adv.agents import adversary, hindsight, protagonist, selfplay
 from robo_adv.cli.options import find_game, need_two_players, parse_options
 from robo_adv.cli.verb import Outcome
 from robo_adv.envs.game import make_game
 from robo_adv.errors import RoboAdvError
 from robo_adv.runs import Run
 from robo_adv.training.learner import PPOConfig, Threads
+from robo_adv.training.off_policy import SACConfig
 
 RECIPES: dict[str, Any] = {
     "protagonist": (protagonist.ProtagonistConfig, protagonist.train),
     "selfplay": (selfplay.SelfPlayConfig, selfplay.train),
     "adversary": (adversary.AdversaryConfig, adversary.train),
+    "hindsight": (hindsight.HindsightConfig, hindsight.train),
 }
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train a player of a game with PPO; every run can be stopped (Ctrl-C) and resumed."""
+    """Train a player of a game; every run can be stopped (Ctrl-C) and resumed."""
 
     game: Annotated[str, tyro.conf.Positional] = "KickAndDefend-v0"
     """Game to train in."""
-    recipe: Literal["protagonist", "selfplay"] = "protagonist"
-    """One player, alone or against fixed opponents; or both players in turns."""
+    recipe: Literal["protagonist", "selfplay", "hindsight"] = "protagonist"
+    """protagonist: PPO, one player, alone or against fixed opponents. selfplay: PPO, both players in
+    turns. hindsight: SAC with hindsight experience replay, games with goals."""
     player: str | None = None
     """Who learns (protagonist); the game's first player by default."""
     opponents: tuple[str, ...] = ()
     """Policies to play against (protagonist); several make a pool, drawn per episode. A game of one
     player has none."""
     reward: str | None = None
-    """Reward preset of the learner (protagonist), for example dense or sparse."""
+    """Reward preset of the learner, for example dense or sparse (hindsight: sparse)."""
     set: tuple[str, ...] = ()
     """Game options, e.g. arms=4 body=omni."""
     steps: int | None = None
-    """Environment steps; the preset's (protagonist), 4M for both players together (selfplay)."""
+    """Environment steps; the preset's (protagonist), 4M for both players together (selfplay), 200k
+    (hindsight)."""
     seed: int = 0
     """Seed of network, exploration and scenarios."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    sac: SACConfig = field(default_factory=SACConfig)
+    """Hyper-parameters of hindsight."""
     threads: Threads = field(default_factory=Threads)
     checkpoint_every: int | None = None
     """Environment steps between checkpoints."""
@@ -86,6 +92,8 @@ class Train:
         if isinstance(config, protagonist.ProtagonistConfig):  # before a folder is made
             protagonist.bind(config.game, config.options, config.player, config.opponents)
             check_reward(config.game, config.options, config.player, config.reward)
+        elif isinstance(config, hindsight.HindsightConfig):
+            hindsight.check(config)
         else:
             make_game(config.game, 1, threads=1, **config.options)
         run = Run.create(config.game, self.recipe, config, self.seed, self.runs)
@@ -108,6 +116,10 @@ class Train:
             instead = f"train it with `robo-adv train {preset.game}`"
             need_two_players(preset.game, "self-play", instead)
             return selfplay.SelfPlayConfig(game=preset.game, latest_only=self.latest_only, **given)
+        if self.recipe == "hindsight":
+            given = {k: v for k, v in given.items() if k != "ppo"} | {"sac": self.sac}
+            reward = self.reward if self.reward not in (None, preset.reward) else "sparse"
+            return hindsight.HindsightConfig(game=preset.game, reward=reward, **given)
         return replace(
             preset,
             player=self.player or preset.player,
@@ -154,13 +166,16 @@ def config_from(kind: Any, values: dict[str, Any]) -> Any:
     """
     try:
         values = dict(values)
-        ppo = dict(values.pop("ppo"))
-        ppo["net_arch"] = tuple(ppo["net_arch"])
+        learners: dict[str, Any] = {}
+        for name, config in (("ppo", PPOConfig), ("sac", SACConfig)):
+            if name in values:
+                given = dict(values.pop(name))
+                learners[name] = config(**(given | {"net_arch": tuple(given["net_arch"])}))
         threads = Threads(**values.pop("threads"))
         for name, value in values.items():
             if isinstance(value, list):
                 values[name] = tuple(value)
-        return kind(**values, ppo=PPOConfig(**ppo), threads=threads)
+        return kind(**values, **learners, threads=threads)
     except (TypeError, KeyError) as error:
         raise RoboAdvError(f"the run's config does not fit this version: {error}") from error
 

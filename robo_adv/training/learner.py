@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -27,10 +28,19 @@ from robo_adv.training.network import (
     network_weights,
     policy_kwargs,
 )
+from robo_adv.training.state import (
+    Tensors,
+    capture_generators,
+    episode_metrics,
+    load_optimiser,
+    optimiser_tensors,
+    restore_generators,
+    signed,
+    with_prefix,
+)
 from robo_adv.training.vec_env import ResumableEnv, VectorToVecEnv
 
 Array = npt.NDArray[Any]
-Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -101,12 +111,20 @@ class Learner:
     Args:
         env: where it learns, for example a Seat.
         config: hyper-parameters. seed: of the network, the exploration and the scenarios.
+
+    Raises:
+        RoboAdvError: the environment's observations are not flat.
     """
 
     def __init__(
         self, env: ResumableEnv, config: PPOConfig, seed: int, threads: Threads = THREADS
     ) -> None:
         self.env, self.config, self.threads = env, config, threads
+        if not isinstance(env.single_observation_space, gymnasium.spaces.Box):
+            raise RoboAdvError(
+                f"PPO here learns from flat observations, got {env.single_observation_space}; make "
+                "the Seat with observation='flat'"
+            )
         self.vec_env = VectorToVecEnv(env)
         self.ppo = PPO(
             "MlpPolicy",
@@ -126,7 +144,7 @@ class Learner:
             device="cpu",
         )
         self.ppo.set_logger(Logger(folder=None, output_formats=[]))
-        self.generators = _capture_generators()
+        self.generators = capture_generators()
 
     @property
     def steps(self) -> int:
@@ -144,7 +162,7 @@ class Learner:
         Each learner keeps its own generator states, so that two that take turns (self-play) do not
         depend on each other's draws.
         """
-        _restore_generators(self.generators)
+        restore_generators(self.generators)
         self.vec_env.finished.clear()
         torch.set_num_threads(self.threads.rollout)
         before_update = _BeforeUpdate(self.threads.update)
@@ -154,24 +172,11 @@ class Learner:
         assert isinstance(extractor, NormalisedObservation)
         observations = torch.as_tensor(self.ppo.rollout_buffer.observations)
         extractor.update(observations.reshape(-1, observations.shape[-1]))
-        self.generators = _capture_generators()
+        self.generators = capture_generators()
         return self._metrics()
 
     def _metrics(self) -> dict[str, float]:
-        episodes = self.vec_env.finished
-        out: dict[str, float] = {"steps": float(self.steps), "episodes": 0.0}
-        if episodes:
-            columns = {
-                name: np.concatenate([episode[name] for episode in episodes])
-                for name in episodes[0]
-            }
-            out["episodes"] = float(len(columns["length"]))
-            if "won" in columns:
-                out["wins"] = float(columns["won"].sum())
-            for name in ("return", "length", "draw", "diverged"):
-                if name in columns:
-                    out[name] = float(columns[name].mean())
-            out.update({n: float(v.mean()) for n, v in columns.items() if n.startswith("cost_")})
+        out = {"steps": float(self.steps), **episode_metrics(self.vec_env.finished)}
         logged = self.ppo.logger.name_to_value
         for name in ("approx_kl", "clip_fraction", "explained_variance", "std"):
             if f"train/{name}" in logged:
@@ -184,10 +189,7 @@ class Learner:
         arrays, env_values = self.env.snapshot()
         arrays = {f"env.{name}": array for name, array in arrays.items()}
         tensors: Tensors = {f"policy.{k}": v for k, v in network_weights(ppo.policy).items()}
-        optimiser = ppo.policy.optimizer.state_dict()
-        for index, slots in optimiser["state"].items():
-            for name, value in slots.items():
-                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).clone()
+        tensors.update(optimiser_tensors(ppo.policy.optimizer, "optimizer."))
         if ppo._last_obs is not None:
             arrays["last_obs"] = np.asarray(ppo._last_obs)
             arrays["last_starts"] = np.asarray(ppo._last_episode_starts)
@@ -195,7 +197,7 @@ class Learner:
         tensors["torch_generator"] = generators["torch"].clone()
         arrays["numpy_generator"] = generators["numpy"].numpy()
         for name, array in arrays.items():
-            tensors[name] = torch.from_numpy(_signed(array))
+            tensors[name] = torch.from_numpy(signed(array))
         values = {
             "steps": self.steps,
             "updates": int(ppo._n_updates),
@@ -212,17 +214,12 @@ class Learner:
         """
         ppo = self.ppo
         try:
-            load_network_weights(ppo.policy, _with_prefix(tensors, "policy."))
+            load_network_weights(ppo.policy, with_prefix(tensors, "policy."))
         except RuntimeError as error:
             raise RoboAdvError(f"the checkpoint does not fit this learner: {error}") from error
-        optimiser = ppo.policy.optimizer.state_dict()
-        optimiser["state"] = {}
-        for key, value in _with_prefix(tensors, "optimizer.").items():
-            index, name = key.split(".", 1)
-            optimiser["state"].setdefault(int(index), {})[name] = value.clone()
-        ppo.policy.optimizer.load_state_dict(optimiser)
+        load_optimiser(ppo.policy.optimizer, with_prefix(tensors, "optimizer."))
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        self.env.restore(_with_prefix(arrays, "env."), values["env"])
+        self.env.restore(with_prefix(arrays, "env."), values["env"])
         if "last_obs" in arrays:
             ppo._last_obs = arrays["last_obs"].copy()
             ppo._last_episode_starts = arrays["last_starts"].astype(bool)
@@ -246,32 +243,3 @@ class _BeforeUpdate(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         torch.set_num_threads(self.threads)
-
-
-Generators = tuple[Tensors, list[Any]]
-
-
-def _capture_generators() -> Generators:
-    """States of the two global generators that stable-baselines3 draws from."""
-    name, keys, position, has_gauss, cached = np.random.get_state()
-    tensors = {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(_signed(np.array(keys)))}
-    return tensors, [str(name), int(position), int(has_gauss), float(cached)]
-
-
-def _restore_generators(generators: Generators) -> None:
-    tensors, (name, position, has_gauss, cached) = generators
-    torch.set_rng_state(tensors["torch"])
-    keys = tensors["numpy"].numpy().astype(np.uint32)
-    np.random.set_state((name, keys, position, has_gauss, cached))
-
-
-def _signed(array: Array) -> Array:
-    """Unsigned integers as signed ones of the same bits (torch has few unsigned types)."""
-    array = np.ascontiguousarray(array)
-    if array.dtype == np.uint64:
-        return array.view(np.int64)
-    return array.astype(np.int64) if array.dtype == np.uint32 else array
-
-
-def _with_prefix(items: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {k.removeprefix(prefix): v for k, v in items.items() if k.startswith(prefix)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import gymnasium
 import numpy as np
@@ -16,6 +16,7 @@ from robo_adv import seeding
 from robo_adv.policy import State
 
 Array = npt.NDArray[Any]
+Kind = Literal["mlp", "squashed-actor"]  # an actor-critic's clipped Gaussian; SAC's actor
 CLIP = 10.0  # standard deviations, as stable-baselines3's VecNormalize
 EPSILON = 1e-8  # added to the variance, as VecNormalize
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -90,7 +91,7 @@ def build_network(
 _SHARED = ("pi_features_extractor.", "vf_features_extractor.")  # aliases of features_extractor
 
 
-def network_weights(network: ActorCriticPolicy) -> dict[str, torch.Tensor]:
+def network_weights(network: nn.Module) -> dict[str, torch.Tensor]:
     """Copies of all weights and statistics, shared ones once."""
     return {
         name: value.detach().clone()
@@ -99,13 +100,14 @@ def network_weights(network: ActorCriticPolicy) -> dict[str, torch.Tensor]:
     }
 
 
-def load_network_weights(network: ActorCriticPolicy, weights: dict[str, torch.Tensor]) -> None:
+def load_network_weights(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
     """Load what `network_weights` gave; raises RuntimeError when names or shapes differ."""
+    aliases = _SHARED if isinstance(network, ActorCriticPolicy) else ()
     shared = {
         prefix + name.removeprefix("features_extractor."): value
         for name, value in weights.items()
         if name.startswith("features_extractor.")
-        for prefix in _SHARED
+        for prefix in aliases
     }
     network.load_state_dict({**weights, **shared}, strict=True)
 
@@ -115,6 +117,8 @@ class NetworkPolicy:
 
     Sampled actions (`deterministic=False`) use random numbers of each episode's own seed.
     """
+
+    kind: ClassVar[Kind] = "mlp"
 
     def __init__(self, network: ActorCriticPolicy) -> None:
         self.network = network.eval()
@@ -132,15 +136,23 @@ class NetworkPolicy:
         deterministic: bool = False,
     ) -> tuple[Array, State]:
         with torch.no_grad():
-            action = self.mean(torch.as_tensor(observation)).numpy().astype(np.float64)
+            centre, log_std = self._distribution(torch.as_tensor(observation))
+        action = centre.numpy().astype(np.float64)
         if not deterministic:
             if state is None:
                 state = self.start(np.arange(len(observation), dtype=np.uint64), observation)
             seeds, step = state
             noise = seeding.normal(seeds, seeding.ACTION, self.action_size, step)
-            action = action + np.exp(self.network.log_std.detach().numpy()) * noise
+            action = action + np.exp(log_std.numpy()) * noise
             state = (seeds, step + np.uint64(1))
-        return np.clip(action, -1.0, 1.0), state
+        return self._bounded(action), state
+
+    def _distribution(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Centre and logarithmic standard deviation of the action before it is bounded."""
+        return self.mean(observation), self.network.log_std.detach()
+
+    def _bounded(self, action: Array) -> Array:
+        return np.clip(action, -1.0, 1.0)
 
     def mean(self, observation: torch.Tensor) -> torch.Tensor:
         """Mean action (N, a), before clipping; differentiable with respect to (N, d)."""

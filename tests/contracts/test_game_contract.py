@@ -32,8 +32,10 @@ def _players(case: Case) -> tuple[str, ...]:
     return case(1).players
 
 
-def _single(case: Case, player: str) -> gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[Any]]:
-    return make_single(case.game, player=player, opponent="random", **case.options)
+def _single(case: Case, player: str, observation: Any = "auto") -> gymnasium.Env[Any, Any]:
+    return make_single(
+        case.game, player=player, opponent="random", observation=observation, **case.options
+    )
 
 
 @every_case
@@ -71,7 +73,9 @@ def test_gymnasium_makes_the_game_by_its_id(case: Case) -> None:
     env = gymnasium.make(f"robo_adv/{case.game}", **case.options)
     assert isinstance(env.unwrapped, SingleEnv)
     env.close()
-    batch = gymnasium.make_vec(f"robo_adv/{case.game}", num_envs=3, **case.options)
+    batch = gymnasium.make_vec(
+        f"robo_adv/{case.game}", num_envs=3, observation="flat", **case.options
+    )
     assert isinstance(batch.unwrapped, Seat)
     observation, _ = batch.reset(seed=1)
     assert observation.shape[0] == 3
@@ -81,7 +85,7 @@ def test_gymnasium_makes_the_game_by_its_id(case: Case) -> None:
 @every_case
 def test_a_single_environment_is_reproduced_by_its_seed(case: Case) -> None:
     def trajectory(seed: int) -> list[bytes]:
-        env = _single(case, _players(case)[0])
+        env = _single(case, _players(case)[0], "flat")
         actions = np.random.default_rng(0)
         out = [env.reset(seed=seed)[0].tobytes()]
         for _ in range(8):
@@ -208,7 +212,7 @@ def test_a_seat_reports_the_same_as_its_game(case: Case) -> None:
     game, twin = case(3), case(3)
     player = game.players[0]
     rest: dict[str, Policy] = {p: _Constant(game.action_size(p)) for p in game.players[1:]}
-    seat = Seat(game, player, rest)
+    seat = Seat(game, player, rest, observation="flat")
     seat.reset(seed=[4, 5, 6])
     twin.reset([4, 5, 6])
     action = np.full((3, game.action_size(player)), 0.3)
@@ -289,11 +293,11 @@ def test_an_unknown_option_is_refused() -> None:
 class _TinyArena(KickAndDefend):
     """So little memory that a fallen ant's contacts do not fit."""
 
-    memory = 0
+    room = 0  # [bytes]
 
     def build(self) -> mujoco.MjSpec:
         spec = super().build()
-        spec.memory = self.memory
+        spec.memory = self.room
         return spec
 
 
@@ -302,7 +306,7 @@ def test_a_simulation_that_runs_out_of_memory_ends_truncated_and_alone(
 ) -> None:
     truncated = np.zeros(4, dtype=bool)
     for memory in range(80_000, 10_000, -2_000):
-        monkeypatch.setattr(_TinyArena, "memory", memory)
+        monkeypatch.setattr(_TinyArena, "room", memory)
         game, calm = (kind(4, threads=1, body="ant") for kind in (_TinyArena, KickAndDefend))
         for world in (game, calm):
             world.reset([0, 1, 2, 3])

@@ -342,4 +342,4 @@ def test_cameras_are_fast_enough_to_learn_from() -> None:
 
     game = make_game(GAME, 16, threads=1)
     game.reset(np.arange(16))
-    assert camera_speed(game, ("top", "side")) > 100  # 2000 on an idle core
+    assert camera_speed(game, ("top", "side")) > 30  # far below what an idle core gives

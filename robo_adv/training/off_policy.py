@@ -1,0 +1,254 @@
+"""HindsightLearner: stable-baselines3's SAC with hindsight replay, one iteration at a time.
+
+Like `learner.Learner` for PPO: an iteration collects and learns for a while; between iterations the
+observation statistics move, metrics are drained and checkpoints are taken. The replay buffer is part
+of the state, so a resumed run equals an uninterrupted one, bit by bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+import torch
+from stable_baselines3 import SAC, HerReplayBuffer
+from stable_baselines3.common.logger import Logger
+
+from robo_adv.errors import RoboAdvError
+from robo_adv.training.learner import THREADS, Threads
+from robo_adv.training.network import ACTIVATIONS
+from robo_adv.training.replay import buffer_arrays, load_buffer, recent_observations
+from robo_adv.training.squashed import NormalisedDict, SquashedPolicy, flat_policy
+from robo_adv.training.state import (
+    Tensors,
+    capture_generators,
+    episode_metrics,
+    load_optimiser,
+    optimiser_tensors,
+    restore_generators,
+    signed,
+    with_prefix,
+)
+from robo_adv.training.vec_env import ResumableEnv, VectorToVecEnv
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class SACConfig:
+    """SAC (Haarnoja et al. 2018) with hindsight replay (Andrychowicz et al. 2017), for two cores.
+
+    Gradient steps are what costs: about 90-150 per second on one core. Half of one per environment
+    step keeps the physics, which is far cheaper, from waiting for them.
+
+    Attributes:
+        gradient_steps: after each step of all num_envs environments.
+        learning_starts, iteration, buffer_size: in environment steps; the first must outlast the
+            first episodes of all environments.
+        sampled_goals: relabelled transitions per real one, goals from the episode's future.
+    """
+
+    num_envs: int = 8
+    gradient_steps: int = 4
+    iteration: int = 2_000
+    learning_starts: int = 2_000
+    buffer_size: int = 400_000
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    gamma: float = 0.95
+    tau: float = 0.05
+    sampled_goals: int = 4
+    net_arch: tuple[int, ...] = (256, 256)
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        for name in (
+            "num_envs", "gradient_steps", "iteration", "buffer_size", "batch_size", "sampled_goals"
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise RoboAdvError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "gamma", "tau"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise RoboAdvError(f"{name} must lie in 0..1, got {getattr(self, name)}")
+        if not self.net_arch or any(width < 12 or width % 4 for width in self.net_arch):
+            raise RoboAdvError(
+                f"net_arch {self.net_arch}: widths must be multiples of 4 and at least 12"
+            )
+        if self.activation not in ACTIVATIONS:
+            raise RoboAdvError(f"activation {self.activation!r} is not one of {[*ACTIVATIONS]}")
+
+
+class HindsightLearner:
+    """One SAC learner on one environment of Dict observations with `compute_reward`.
+
+    Args:
+        env: a Seat of a GoalGame. config: hyper-parameters.
+        seed: of the networks, the exploration and the scenarios.
+
+    Raises:
+        RoboAdvError: the environment has no goals.
+    """
+
+    def __init__(
+        self,
+        env: ResumableEnv,
+        config: SACConfig,
+        seed: int,
+        threads: Threads = THREADS,
+    ) -> None:
+        space = env.single_observation_space
+        if not isinstance(space, gymnasium.spaces.Dict) or "desired_goal" not in space.spaces:
+            raise RoboAdvError(f"hindsight needs Dict observations with goals, got {space}")
+        self.env, self.config, self.threads = env, config, threads
+        self.vec_env = VectorToVecEnv(env)
+        self.sac = SAC(
+            "MultiInputPolicy",
+            self.vec_env,
+            learning_rate=config.learning_rate,
+            buffer_size=config.buffer_size,
+            learning_starts=config.learning_starts,
+            batch_size=config.batch_size,
+            tau=config.tau,
+            gamma=config.gamma,
+            gradient_steps=config.gradient_steps,
+            replay_buffer_class=HerReplayBuffer,
+            replay_buffer_kwargs={
+                "n_sampled_goal": config.sampled_goals,
+                "goal_selection_strategy": "future",
+            },
+            policy_kwargs={
+                "net_arch": list(config.net_arch),
+                "activation_fn": ACTIVATIONS[config.activation],
+                "features_extractor_class": NormalisedDict,
+            },
+            seed=seed,
+            device="cpu",
+        )
+        self.sac.set_logger(Logger(folder=None, output_formats=[]))
+        self.generators = capture_generators()
+
+    @property
+    def steps(self) -> int:
+        """Environment steps so far."""
+        return int(self.sac.num_timesteps)
+
+    @property
+    def policy(self) -> SquashedPolicy:
+        """A copy of the current actor, of flat observations."""
+        return flat_policy(self.sac.actor, self.config.net_arch, self.config.activation)
+
+    @property
+    def buffer(self) -> HerReplayBuffer:
+        assert isinstance(self.sac.replay_buffer, HerReplayBuffer)
+        return self.sac.replay_buffer
+
+    def iterate(self) -> dict[str, float]:
+        """Collect `config.iteration` steps and learn from the buffer; returns metrics.
+
+        Raises:
+            RoboAdvError: learning starts before an episode ended.
+        """
+        restore_generators(self.generators)
+        self.vec_env.finished.clear()
+        before = self.buffer.pos
+        torch.set_num_threads(self.threads.update)
+        try:
+            self.sac.learn(self.config.iteration, log_interval=10**9, reset_num_timesteps=False)
+        except RuntimeError as error:
+            if "first episode" not in str(error):
+                raise
+            raise RoboAdvError(
+                f"no episode ended in the first {self.steps} steps; raise learning_starts "
+                f"({self.config.learning_starts}) above num_envs times the length of an episode"
+            ) from error
+        finally:
+            torch.set_num_threads(self.threads.rollout)
+        self._update_statistics(before)
+        self.generators = capture_generators()
+        return self._metrics()
+
+    def _update_statistics(self, before: int) -> None:
+        seen = torch.from_numpy(recent_observations(self.buffer, before))
+        for part in (self.sac.actor, self.sac.critic, self.sac.critic_target):
+            assert isinstance(part.features_extractor, NormalisedDict)
+            part.features_extractor.update(seen)
+
+    def _metrics(self) -> dict[str, float]:
+        out = {"steps": float(self.steps), **episode_metrics(self.vec_env.finished)}
+        logged = self.sac.logger.name_to_value
+        for name in ("actor_loss", "critic_loss", "ent_coef"):
+            if f"train/{name}" in logged:
+                out[name] = float(logged[f"train/{name}"])
+        logged.clear()
+        return out
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        assert self.sac.ent_coef_optimizer is not None
+        return {
+            "actor": self.sac.actor.optimizer,
+            "critic": self.sac.critic.optimizer,
+            "entropy": self.sac.ent_coef_optimizer,
+        }
+
+    def state(self) -> tuple[Tensors, dict[str, Any]]:
+        """Everything that continues this learner bit by bit, the replay buffer included."""
+        sac, (arrays, env_values) = self.sac, self.env.snapshot()
+        assert sac.log_ent_coef is not None
+        tensors: Tensors = {
+            f"policy.{k}": v.detach().clone() for k, v in sac.policy.state_dict().items()
+        }
+        tensors["log_ent_coef"] = sac.log_ent_coef.detach().clone()
+        for name, optimiser in self._optimisers().items():
+            tensors.update(optimiser_tensors(optimiser, f"optimizer.{name}."))
+        arrays = {f"env.{name}": array for name, array in arrays.items()}
+        arrays.update(buffer_arrays(self.buffer))
+        if sac._last_obs is not None:
+            assert isinstance(sac._last_obs, dict)
+            arrays.update({f"last_obs.{key}": part for key, part in sac._last_obs.items()})
+        generators, plain = self.generators
+        tensors["torch_generator"] = generators["torch"].clone()
+        arrays["numpy_generator"] = generators["numpy"].numpy()
+        tensors.update({k: torch.from_numpy(signed(array)) for k, array in arrays.items()})
+        return tensors, {
+            "steps": self.steps,
+            "updates": int(sac._n_updates),
+            "episodes": int(sac._episode_num),
+            "numpy": plain,
+            "actions": sac.action_space.np_random.bit_generator.state,
+            "env": env_values,
+        }
+
+    def load_state(self, tensors: Tensors, values: Mapping[str, Any]) -> None:
+        """Continue from what `state` gave.
+
+        Raises:
+            RoboAdvError: the state belongs to another network, buffer or number of environments.
+        """
+        sac = self.sac
+        assert sac.log_ent_coef is not None
+        try:
+            sac.policy.load_state_dict(with_prefix(tensors, "policy."), strict=True)
+        except RuntimeError as error:
+            raise RoboAdvError(f"the checkpoint does not fit this learner: {error}") from error
+        with torch.no_grad():
+            sac.log_ent_coef.copy_(tensors["log_ent_coef"])
+        for name, optimiser in self._optimisers().items():
+            load_optimiser(optimiser, with_prefix(tensors, f"optimizer.{name}."))
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        self.env.restore(with_prefix(arrays, "env."), values["env"])
+        load_buffer(self.buffer, with_prefix(arrays, "buffer."))
+        last = with_prefix(arrays, "last_obs.")
+        if last:
+            sac._last_obs = {key: part.copy() for key, part in last.items()}
+            sac._last_episode_starts = np.zeros(self.config.num_envs, dtype=bool)
+        sac.num_timesteps, sac._n_updates = int(values["steps"]), int(values["updates"])
+        sac._episode_num = int(values["episodes"])
+        sac.action_space.np_random.bit_generator.state = values["actions"]
+        self.generators = (
+            {"torch": tensors["torch_generator"], "numpy": tensors["numpy_generator"]},
+            values["numpy"],
+        )
