@@ -1,63 +1,30 @@
-"""Speed: the engine against plain mj_step loops, and learning against the engine.
+"""Speed of learning against the engine and against single environments, and of cameras.
 
 Both halves of every ratio are measured in turns within the same minute, since absolute times on a
-shared machine are noise.
+shared machine are noise. `robo_adv.agents.limit` measures the engine itself.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from robo_adv.agents.limit import timed
 from robo_adv.agents.make import make_single
 from robo_adv.agents.scripted import SCRIPTED
+from robo_adv.cameras import camera_speed
 from robo_adv.envs.faces import SingleEnv
 from robo_adv.envs.game import Game, make_game
 from robo_adv.envs.seat import Seat
 from robo_adv.training.learner import Learner, PPOConfig, Threads
 
 GAME = "KickAndDefend-v0"
+IMAGES_TARGET = 500.0  # images/s of a camera as a sensor, at 64 x 64 pixels
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What the engine did: controls (T, N, nu), and the states that episodes started from."""
-
-    ctrl: Array
-    qpos: Array
-    qvel: Array
-    starts: npt.NDArray[np.bool_]  # (T, N): the episode of row i starts before step t
-
-
-def record(game: Game, steps: int) -> Recording:
-    """Drive the game with uniform actions, keeping what a plain loop needs to do the same."""
-    n, model = game.num_envs, game.model
-    rng = np.random.default_rng(0)
-    game.reset(np.arange(n))
-    ctrl = np.zeros((steps, n, model.nu))
-    qpos, qvel = np.zeros((steps, n, model.nq)), np.zeros((steps, n, model.nv))
-    starts = np.zeros((steps, n), dtype=bool)
-    starts[0] = True
-    for t in range(steps):
-        qpos[t], qvel[t] = game.qpos, game.qvel
-        result = game.step(random_actions(game, rng))
-        ctrl[t] = game.ctrl
-        if result.final is not None:
-            ctrl[t, result.final.ids] = 0.0  # the restart cleared them; replayed as zero
-            if t + 1 < steps:
-                starts[t + 1, result.final.ids] = True
-    return Recording(ctrl, qpos, qvel, starts)
 
 
 def random_actions(game: Game, rng: np.random.Generator) -> dict[str, Array]:
@@ -65,75 +32,6 @@ def random_actions(game: Game, rng: np.random.Generator) -> dict[str, Array]:
     return {
         p: rng.uniform(-1, 1, (game.num_envs, game.action_size(p))) for p in game.players
     }  # fmt: skip
-
-
-def _plain_worker(pipe: Connection, options: dict[str, Any], part: Recording) -> None:
-    """Plain mj_step loops over the given simulations, on request; sends back seconds.
-
-    The loop itself is Python's; its cost, measured with steps of no substeps, is taken off, so that
-    what is left is the C loop over substeps.
-    """
-    game = make_game(GAME, 1, threads=1, **options)
-    model, substeps = game.model, game.substeps
-    data = [mujoco.MjData(model) for _ in range(part.ctrl.shape[1])]
-
-    def replay(substeps: int) -> None:
-        for t in range(len(part.ctrl)):
-            for i, d in enumerate(data):
-                if part.starts[t, i]:
-                    mujoco.mj_resetData(model, d)
-                    d.qpos[:], d.qvel[:] = part.qpos[t, i], part.qvel[t, i]
-                d.ctrl[:] = part.ctrl[t, i]
-                mujoco.mj_step(model, d, substeps)
-
-    while pipe.recv():
-        whole, loop = timed(lambda: replay(substeps)), timed(lambda: replay(0))
-        pipe.send(whole - loop)
-
-
-def engine_against_limit(
-    options: dict[str, Any], num_envs: int = 256, steps: int = 60, rounds: int = 5
-) -> dict[str, float]:
-    """Engine steps/s as a share of plain C loops, one process per core, replaying its actions."""
-    game = make_game(GAME, num_envs, **options)
-    recording = record(game, steps)
-    cores = os.cpu_count() or 1
-    context = multiprocessing.get_context("spawn")
-    pipes, workers = [], []
-    for rows in np.array_split(np.arange(num_envs), cores):
-        part = Recording(*(getattr(recording, name)[:, rows] for name in vars(recording)))
-        mine, theirs = context.Pipe()
-        worker = context.Process(target=_plain_worker, args=(theirs, options, part), daemon=True)
-        worker.start()
-        pipes.append(mine)
-        workers.append(worker)
-
-    def plain() -> float:
-        for pipe in pipes:
-            pipe.send(True)
-        return max(float(pipe.recv()) for pipe in pipes)
-
-    def engine() -> float:
-        rng = np.random.default_rng(0)
-        actions = [random_actions(game, rng) for _ in range(steps)]
-        game.reset(np.arange(num_envs))
-        began = time.perf_counter()
-        for action in actions:
-            game.step(action)
-        return time.perf_counter() - began
-
-    plain(), engine()  # warm up
-    pairs = [(plain(), engine()) for _ in range(rounds)]
-    for pipe in pipes:
-        pipe.send(False)
-    count = num_envs * steps
-    return {
-        "engine_steps_per_s": count / median(e for _, e in pairs),
-        "limit_steps_per_s": count / median(p for p, _ in pairs),
-        "ratio": median(p / e for p, e in pairs),
-        "ratio_min": min(p / e for p, e in pairs),
-        "ratio_max": max(p / e for p, e in pairs),
-    }
 
 
 def learning_against_engine(
@@ -161,13 +59,6 @@ def learning_against_engine(
         "engine_steps_per_s": ppo.rollout / median(b for _, b in pairs),
         "ratio": median(b / a for a, b in pairs),
     }
-
-
-def timed(work: Callable[[], Any]) -> float:
-    """Seconds of a call."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def _single() -> SingleEnv:
@@ -205,3 +96,20 @@ def learning_against_subproc(
         "learning_steps_per_s": ppo.rollout / median(b for _, b in pairs),
         "ratio": median(a / b for a, b in pairs),
     }
+
+
+def images_per_second(
+    game: str, options: Mapping[str, Any], num_envs: int = 64, size: int = 64
+) -> dict[str, float]:
+    """Images per second from each camera of a game, as sensors give them, mid-episode.
+
+    Raises:
+        DependencyError: no OpenGL backend works here.
+    """
+    world = make_game(game, num_envs, **options)
+    world.reset(np.arange(num_envs))
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        world.step(random_actions(world, rng))
+    names = [world.model.camera(c).name for c in range(world.model.ncam)]
+    return {name: camera_speed(world, (name,), size, rounds=3) for name in names}

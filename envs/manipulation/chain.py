@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import mujoco
 import numpy as np
@@ -27,6 +28,9 @@ class Poses:
     axes: Array
 
 
+Terms = list[tuple[int, float]]
+
+
 @dataclass(frozen=True)
 class _Link:
     """A fixed transform, then a turn about the z axis that it ends in (joint >= 0)."""
@@ -34,6 +38,13 @@ class _Link:
     position: Array  # (3,)
     rotation: Array  # (3, 3)
     joint: int  # column of q, -1 for none
+
+    @cached_property
+    def terms(self) -> tuple[Terms, ...]:
+        """Of the position and of the rotation's columns: which entries are not 0, and their
+        values. Most entries of real arms are 0."""
+        vectors = (self.position, *self.rotation.T)
+        return tuple([(k, float(w)) for k, w in enumerate(v) if abs(w) > 1e-15] for v in vectors)
 
 
 @dataclass(frozen=True)
@@ -82,8 +93,8 @@ class Chain:
         columns = [np.repeat(unit[:, None], n, axis=1) for unit in np.eye(3)]
         anchors, axes = np.empty((self.size, 3, n)), np.empty((self.size, 3, n))
         for link in self._links:
-            position = position + _sum(columns, link.position)
-            x, y, z = (_sum(columns, link.rotation[:, k]) for k in range(3))
+            position = position + _sum(columns, link.terms[0])
+            x, y, z = (_sum(columns, terms) for terms in link.terms[1:])
             j = link.joint
             columns = [x, y, z]
             if j >= 0:
@@ -151,15 +162,17 @@ def rotation_error(wanted: Array, found: Array) -> Array:
     return np.asarray(0.5 * crossed.sum(axis=1))
 
 
-def _sum(columns: list[Array], weights: Array) -> Array:
-    """The weighted sum (3, n) of three columns (3, n); most weights of real arms are 0.
+def _sum(columns: list[Array], terms: Terms) -> Array:
+    """The weighted sum (3, n) of columns (3, n).
 
     Written out, since the order of sums in a matrix product may depend on n, and an episode must not
     depend on its neighbours."""
-    out = np.zeros_like(columns[0])
-    for column, weight in zip(columns, weights, strict=True):
-        if abs(weight) > 1e-15:
-            out += weight * column
+    if not terms:
+        return np.zeros_like(columns[0])
+    (first, weight), *rest = terms
+    out = columns[first] * weight
+    for k, weight in rest:
+        out += columns[k] * weight
     return out
 
 

@@ -47,7 +47,7 @@ class Push(ManipulationTask):
     far: ClassVar[float] = 0.20
     reward_weights = {
         "sparse": {"arm": {"goal": 1.0}},
-        "dense": {"arm": {"goal": 0.3, "distance": 2.0, "approach": 0.5}},
+        "dense": {"arm": {"goal": 0.1, "distance": 3.0, "approach": 0.5}},
     }
 
     def thing_starts(self, ids: Ints, u: Array) -> Array:

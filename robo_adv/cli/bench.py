@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -11,21 +12,37 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from robo_adv.agents import speed, study
+from robo_adv.agents import limit, race, speed, study
 from robo_adv.cli.verb import Outcome
+from robo_adv.errors import DependencyError, RoboAdvError
 from robo_adv.runs import Run, versions
 from robo_adv.safety.statistics import Rate
 from robo_adv.training.learner import PPOConfig, Threads
 
+Results = dict[str, dict[str, float]]
+
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure the engine and learning (speed), or train and measure the arms study (arms)."""
+    """Measure the engine and learning (speed), learning here against the Fetch tasks (fetch), or
+    train and measure the arms study (arms)."""
 
-    what: Annotated[Literal["speed", "arms"], tyro.conf.Positional] = "speed"
-    """speed: engine against plain mj_step loops, learning against the engine and against
-    SubprocVecEnv (2 minutes). arms: does masking rescue a victim, for k arms (2 core-hours;
+    what: Annotated[Literal["speed", "fetch", "arms"], tyro.conf.Positional] = "speed"
+    """speed: engine against plain mj_step loops in every game, learning against the engine and
+    against SubprocVecEnv, images/s of cameras (4 minutes). fetch: minutes until the same learner
+    succeeds in Reach-v0 and Push-v0, and in gymnasium-robotics' FetchReach and FetchPush (up to
+    --limit-minutes each). arms: does masking rescue a victim, for k arms (2 core-hours;
     resumable)."""
+    games: tuple[str, ...] = ()
+    """Games to measure, all by default; learning is measured in KickAndDefend-v0 (speed)."""
+    tasks: tuple[Literal["reach", "push"], ...] = ("reach", "push")
+    """Tasks to compare (fetch)."""
+    limit_minutes: float = 20.0
+    """Give up on a task after so many minutes (fetch)."""
+    workers: tuple[int, ...] = (2, 4, 8, 16)
+    """Processes of gymnasium-robotics' environments; the fastest number is taken (fetch)."""
+    seed: int = 1
+    """Training seed (fetch)."""
     arms: tuple[int, ...] = (0, 2, 4, 8)
     """Numbers of arms (arms)."""
     seeds: tuple[int, ...] = (1, 2, 3)
@@ -41,6 +58,7 @@ class Bench:
     folder: Path = Path("runs") / "arms"
     """Where the arms study lives."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    """Of every learner that is timed; untouched, fetch takes the preset of the task."""
     threads: Threads = field(default_factory=Threads)
     runs: Path = Path("runs")
     """Where run folders go."""
@@ -48,27 +66,46 @@ class Bench:
     """Print one machine-readable line last."""
 
     def run(self, console: Console) -> Outcome:
-        return self._arms(console) if self.what == "arms" else self._speed(console)
+        return {"speed": self._speed, "fetch": self._fetch, "arms": self._arms}[self.what](console)
 
     def _speed(self, console: Console) -> Outcome:
-        run = Run.create(speed.GAME, "bench", self, 0, self.runs)
-        results: dict[str, dict[str, float]] = {}
-        for name, options in (("omni", {"body": "omni"}), ("ant", {"body": "ant"})):
+        variants = limit.variants(self.games)
+        learning = speed.GAME in {game for game, _ in variants.values()}
+        run = Run.create(speed.GAME if learning else "engine", "bench", self, 0, self.runs)
+        results: Results = {}
+        for name, (game, options) in variants.items():
             with console.status(f"engine, {name}"):
-                results[f"engine {name}"] = speed.engine_against_limit(options)
-        with console.status("learning"):
-            results["learning omni"] = speed.learning_against_engine({}, self.ppo, self.threads)
-        with console.status("SubprocVecEnv"):
-            results["against SubprocVecEnv"] = speed.learning_against_subproc(
-                self.ppo, self.threads
-            )
-        table = Table("measure", "value", box=None)
-        for name, values in results.items():
-            for key, value in values.items():
-                table.add_row(f"{name}: {key}", f"{value:,.3f}" if value < 100 else f"{value:,.0f}")
-        console.print(table)
+                results[f"engine {name}"] = limit.engine_against_limit(game, options)
+        if learning:
+            with console.status("learning"):
+                found = speed.learning_against_engine({}, self.ppo, self.threads)
+                results["learning omni"] = found
+            with console.status("SubprocVecEnv"):
+                found = speed.learning_against_subproc(self.ppo, self.threads)
+                results["against SubprocVecEnv"] = found
+        results |= _cameras(variants, console)
+        print_speed(console, results)
         run.finish(results)
         return Outcome({"results": results, "versions": versions()}, run.folder)
+
+    def _fetch(self, console: Console) -> Outcome:
+        ppo = None if self.ppo == PPOConfig() else self.ppo
+        pairs = [race.PAIRS[task] for task in dict.fromkeys(self.tasks)]
+        for pair in pairs:  # before a folder is made
+            race.settings(pair, ppo, self.workers)
+        if not self.limit_minutes > 0:
+            raise RoboAdvError(f"limit_minutes must be above 0, got {self.limit_minutes:g}")
+        run = Run.create("fetch", "bench", self, self.seed, self.runs)
+        cells: dict[str, dict[str, Any]] = {}
+        for pair in pairs:
+            cells |= race.compare(
+                pair, ppo, self.threads, self.workers, self.limit_minutes, self.seed,
+                console.print,
+            )  # fmt: skip
+        print_fetch(console, cells, self.limit_minutes)
+        data = {"cells": cells, "differences": race.DIFFERENCES}
+        run.finish(data)
+        return Outcome({**data, "versions": versions()}, run.folder)
 
     def _arms(self, console: Console) -> Outcome:
         plan = study.ArmsStudy(
@@ -81,6 +118,58 @@ class Bench:
             tables = study.collect(plan)
         print_arms(console, tables)
         return Outcome({"tables": tables}, self.folder)
+
+
+def _cameras(
+    variants: Mapping[str, tuple[str, dict[str, Any]]], console: Console
+) -> Results:  # fmt: skip
+    """Images/s per variant and camera; nothing, and a line that says why, where none can be drawn."""
+    out: Results = {}
+    try:
+        for name, (game, options) in variants.items():
+            with console.status(f"cameras, {name}"):
+                out[f"images/s {name}"] = speed.images_per_second(game, options)
+    except DependencyError as error:
+        console.print(f"images/s: not measured; {error}")
+    return out
+
+
+def print_speed(console: Console, results: Results) -> None:
+    """One line per number; what misses its target is marked."""
+    table = Table("measure", "value", "target", box=None)
+    for name, values in results.items():
+        for key, value in values.items():
+            least = _target(name, key)
+            verdict = "" if least is None else f">= {least:g}{'' if value >= least else ' MISSED'}"
+            text = f"{value:,.3f}" if value < 100 else f"{value:,.0f}"
+            table.add_row(f"{name}: {key}", text, verdict)
+    console.print(table)
+
+
+def _target(name: str, key: str) -> float | None:
+    if name.startswith("engine ") and key == "ratio":
+        return limit.TARGET
+    return speed.IMAGES_TARGET if name.startswith("images/s ") else None
+
+
+def print_fetch(
+    console: Console, cells: Mapping[str, Mapping[str, Any]], limit_minutes: float
+) -> None:  # fmt: skip
+    """One line per task, and what is not the same on both sides."""
+    table = Table("task", "success", "minutes", "steps", "steps/s", "environments", box=None)
+    for task, cell in cells.items():
+        share = f"{100 * cell['success']:.1f} %"
+        late = f"not within {limit_minutes:g}: {share}"
+        table.add_row(
+            task, f">= {100 * cell['threshold']:.0f} %",
+            f"{cell['minutes']:.2f}" if cell["reached"] else late,
+            f"{cell['steps']:,}", f"{cell['steps_per_s']:,.0f}", str(cell["num_envs"]),
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"success: of the exploring policy at the end of the last {race.WINDOW} or more")
+    console.print("episodes. The tasks are alike, not equal:")
+    for line in race.DIFFERENCES:
+        console.print(f"- {line}")
 
 
 def print_arms(console: Console, tables: list[dict[str, Any]]) -> None:
