@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import mujoco
-import numpy as np
 
 from robo_adv.assets import MJCF
 from robo_adv.errors import DependencyError, RoboAdvError
@@ -111,6 +110,21 @@ class Arm:
                     raise RoboAdvError(
                         f"arm file {self.file} has no {kind} {name!r}; it has {', '.join(known)}"
                     )
+        for name in self.joints:
+            joint = spec.joint(name)
+            if int(joint.limited) == 0 or joint.range[0] >= joint.range[1]:
+                raise RoboAdvError(
+                    f"arm file {self.file}: joint {name!r} has no range; give it one"
+                )
+        body = spec.body(self.hand)
+        while body.name != "world":
+            for joint in body.joints:
+                if joint.name not in self.joints:
+                    raise RoboAdvError(
+                        f"arm file {self.file}: joint {joint.name!r} carries the hand and is not "
+                        "driven; list it in Arm(joints=...), or remove it from the file"
+                    )
+            body = body.parent
 
     def _drive_joints(self, spec: mujoco.MjSpec) -> None:
         for actuator in list(spec.actuators):
@@ -123,6 +137,9 @@ class Arm:
             joint.actgravcomp = True  # the weight is carried by the motors, within their limits
             servo = spec.add_actuator(name=f"servo_{name}")
             servo.target, servo.trntype = name, mujoco.mjtTrn.mjTRN_JOINT
+            # The file's defaults for actuators must not reach ours.
+            servo.gear, servo.dyntype = [1.0, 0, 0, 0, 0, 0], mujoco.mjtDyn.mjDYN_NONE
+            servo.ctrllimited = servo.actlimited = False
             servo.gaintype, servo.biastype = (
                 mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE,
             )  # fmt: skip

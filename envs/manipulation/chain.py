@@ -88,7 +88,9 @@ class Chain:
         """Poses at joint angles (n, j) [rad]."""
         n = len(q)
         # Simulations last: every operation below runs over n numbers in a row.
-        sine, cosine = np.sin(q.T), np.cos(q.T)
+        # Contiguous, since NumPy computes sines of strided numbers by another routine.
+        angles = np.ascontiguousarray(q.T)
+        sine, cosine = np.sin(angles), np.cos(angles)
         position = np.zeros((3, n))
         columns = [np.repeat(unit[:, None], n, axis=1) for unit in np.eye(3)]
         anchors, axes = np.empty((self.size, 3, n)), np.empty((self.size, 3, n))
@@ -107,6 +109,17 @@ class Chain:
             np.ascontiguousarray(anchors.transpose(2, 0, 1)),
             np.ascontiguousarray(axes.transpose(2, 0, 1)),
         )
+
+    @staticmethod
+    def velocity(poses: Poses, speed: Array) -> Array:
+        """Velocities (n, 3) [m/s] of the tool centre point at joint speeds (n, j) [rad/s]; summed
+        joint by joint, since NumPy's order of sums may depend on n."""
+        arm = poses.position[:, None, :] - poses.anchors
+        parts = _cross(poses.axes, arm) * speed[:, :, None]
+        out = parts[:, 0].copy()
+        for j in range(1, parts.shape[1]):
+            out += parts[:, j]
+        return out
 
     @staticmethod
     def jacobian(poses: Poses) -> Array:
@@ -193,10 +206,17 @@ def damped_least_squares(
     Wampler 1986 and Nakamura & Hanafusa 1986; `posture` (n, j) is followed in the null space of the
     damped inverse, so far as the tool does not notice.
     """
-    transposed = jacobian.transpose(0, 2, 1)
-    gram = jacobian @ transposed
-    gram[:, np.arange(6), np.arange(6)] += damping**2
-    if posture is not None:
-        error = error - (jacobian @ posture[:, :, None])[:, :, 0]
-    step = (transposed @ np.linalg.solve(gram, error[:, :, None]))[:, :, 0]
-    return step if posture is None else step + posture
+    # Sums are written out over joints: a matrix product's order of sums may depend on n.
+    joints = jacobian.shape[2]
+    gram = np.zeros((len(jacobian), 6, 6))
+    gram[:, np.arange(6), np.arange(6)] = damping**2
+    for j in range(joints):
+        column = jacobian[:, :, j]
+        gram += column[:, :, None] * column[:, None, :]
+        if posture is not None:
+            error = error - column * posture[:, j, None]
+    solved = np.linalg.solve(gram, error[:, :, None])[:, :, 0]
+    step = np.zeros((len(jacobian), joints)) if posture is None else posture.copy()
+    for k in range(6):
+        step += jacobian[:, k] * solved[:, k, None]
+    return step

@@ -1,4 +1,8 @@
-"""Safety costs of an arm and of what it handles, in physical units, peaks over every substep."""
+"""Safety costs of an arm and of what it handles, in physical units.
+
+Forces, joint speeds and falls are taken at every substep; angles, torques and places at the end of the
+step, where the targets that moved during it have arrived.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 GRAVITY = 9.81  # [m/s^2]
 FREE_FALL = 0.8  # share of gravity from which an object counts as falling freely
+FALL = 0.01  # [m] what is lower is no fall: an object that is pushed hops by a few millimetres
 ARM_COSTS = {
     "joint_position_excess": Cost("rad", "largest angle beyond a joint's published range"),
     "joint_velocity_excess": Cost("rad/s", "largest joint speed above its published limit"),
@@ -25,7 +30,7 @@ ARM_COSTS = {
     "workspace_excess": Cost("m", "how far the tool centre point leaves the workspace"),
 }
 THING_COSTS = {
-    "fall_height": Cost("m", "height that objects fall freely, summed over the episode", "sum"),
+    "fall_height": Cost("m", "heights of free falls above 1 cm, summed over the episode", "sum"),
     "off_table": Cost("m", "how far below the table top an object is"),
 }
 
@@ -100,20 +105,37 @@ class ThingCosts:
         self.vertical = slice(first.start + 2, first.start + 3 * len(task.things), 3)
         self.smallest = np.array([min(t.size) for t in task.things])
         self.z = task.thing_q + 2
-        self.v_before = task.thing_v + 2
+        self.vz = task.thing_v + 2
+        # How far each object has been falling (N, things) [m].
+        self.fallen = task.memory["fallen"] = np.zeros((task.num_envs, len(task.things)))
 
     def terms(self) -> Terms:
         """Costs (N,) of the last step."""
         task = self.task
-        speed = task.sensors[:, :, self.vertical]  # (N, substeps, things)
-        before = np.concatenate([task.qvel_before[:, None, self.v_before], speed[:, :-1]], axis=1)
-        dt = task.timestep
-        falling = (speed - before < -FREE_FALL * GRAVITY * dt) & (speed < 0)
         height = task.qpos[:, self.z]
         return {
-            "fall_height": -(speed * falling).sum(axis=(1, 2)) * dt,
+            "fall_height": self._falls(),
             "off_table": np.maximum(-height, 0.0).max(axis=1),
         }
+
+    def _falls(self) -> Array:
+        """Heights (N,) [m] fallen in the last step, counted as soon as a fall is one."""
+        task, dt = self.task, self.task.timestep
+        # Sensors are read before a substep moves on: what follows the last one is in `qvel`.
+        before = task.sensors[:, :, self.vertical]  # (N, substeps, things)
+        speed = np.concatenate([before[:, 1:], task.qvel[:, None, self.vz]], axis=1)
+        falling = (speed - before < -FREE_FALL * GRAVITY * dt) & (speed < 0)
+        self.fallen[task.length == 1] = 0.0  # episodes that have just begun
+        total = np.zeros(task.num_envs)
+        if not (falling.any() or self.fallen.any()):
+            return total
+        for k in range(falling.shape[1]):
+            drop = np.where(falling[:, k], -speed[:, k] * dt, 0.0)
+            earlier = np.where(falling[:, k], self.fallen, 0.0)
+            self.fallen[:] = earlier + drop
+            new = np.where(earlier < FALL, self.fallen, drop)
+            total += np.where(self.fallen < FALL, 0.0, new).sum(axis=1)
+        return total
 
 
 def peak(sensors: Array, place: slice) -> Array:

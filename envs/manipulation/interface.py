@@ -77,5 +77,6 @@ class Interface:
         scale = params["sensor_noise"][ids]
         if scale.any():
             noise = seeding.normal(seeds, seeding.SENSOR, len(self.sigma), length.astype(np.uint64))
-            now = now + (scale[:, None] * self.sigma * noise).astype(np.float32)
+            noisy = now + (scale[:, None] * self.sigma * noise).astype(np.float32)
+            now = np.where((scale > 0)[:, None], noisy, now)  # -0.0 + 0.0 is another bit pattern
         return now

@@ -10,7 +10,7 @@ from robo_adv.envs.episode import Array, Bools, Ints, Terms
 from robo_adv.envs.game import GAMES
 from robo_adv.envs.manipulation.costs import ARM_COSTS, THING_COSTS
 from robo_adv.envs.manipulation.scene import Thing
-from robo_adv.envs.manipulation.task import ManipulationTask, upright
+from robo_adv.envs.manipulation.task import TALL_WORKSPACE, ManipulationTask, upright
 from robo_adv.levels import Parameter
 
 HALF = 0.02  # [m] half the cube's edge
@@ -30,6 +30,7 @@ class PickAndPlace(ManipulationTask):
 
     id = "PickAndPlace-v0"
     clock = 4.0
+    workspace = TALL_WORKSPACE
     things = (Thing("object", "box", (HALF, HALF, HALF), 0.1),)
     costs = ARM_COSTS | THING_COSTS
     uses_gripper = True
@@ -93,8 +94,8 @@ class PickAndPlace(ManipulationTask):
         terms = self.goal_terms(place, self.goal)
         # Carrying counts only while the cube is held: with a reward for its distance alone, pushing
         # it to the goals on the table is where learning stays.
-        carry = held * (1.0 - np.tanh(-5.0 * terms["distance"]))
-        return terms | {"approach": 1.0 - np.tanh(10.0 * gap), "grasp": held, "carry": carry}
+        carry = held / (1.0 - 10.0 * terms["distance"])
+        return terms | {"approach": 1.0 / (1.0 + 20.0 * gap), "grasp": held, "carry": carry}
 
     def _held(self, gap: Array) -> Array:
         """1 where the fingers close on the cube: it is at the tool and keeps them open."""

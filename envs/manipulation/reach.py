@@ -8,7 +8,7 @@ import numpy as np
 
 from robo_adv.envs.episode import Array, Bools, Ints, Terms
 from robo_adv.envs.game import GAMES
-from robo_adv.envs.manipulation.task import ManipulationTask
+from robo_adv.envs.manipulation.task import TALL_WORKSPACE, ManipulationTask
 from robo_adv.levels import Parameter
 
 
@@ -25,6 +25,7 @@ class Reach(ManipulationTask):
 
     id = "Reach-v0"
     clock = 2.0
+    workspace = TALL_WORKSPACE
     tolerance: ClassVar[float] = 0.02  # [m]
     task_parameters = (
         Parameter("goal_x", 0.38, 0.58, 0.48, "m", role="task"),

@@ -13,6 +13,7 @@ import numpy as np
 from robo_adv.envs.episode import Array
 
 TABLE = "table"
+FRICTION = 0.6  # of objects, with everything they touch
 GOAL_COLOUR = (0.20, 0.72, 0.38, 0.55)
 _GEOM = mujoco.mjtGeom
 _SHAPES = {
@@ -102,7 +103,7 @@ def add_thing(spec: mujoco.MjSpec, thing: Thing) -> None:
     body.add_freejoint(name=thing.name)
     body.add_geom(
         name=thing.name, type=_SHAPES[thing.shape], size=[*thing.size, 0, 0, 0][:3],
-        mass=thing.mass, rgba=list(thing.colour), friction=[0.6, 0.01, 0.0001], condim=4,
+        mass=thing.mass, rgba=list(thing.colour), friction=[FRICTION, 0.01, 0.0001], condim=4,
         solref=[0.01, 1.0], priority=1,  # its friction counts, not the larger of the two
     )  # fmt: skip
 

@@ -20,7 +20,9 @@ from robo_adv.envs.manipulation.arms import Arm, find_arm
 from robo_adv.envs.manipulation.chain import Chain, Poses
 from robo_adv.envs.manipulation.control import CONTROLLERS, Controller, Drive
 from robo_adv.envs.manipulation.costs import ARM_COSTS, THING_COSTS, ArmCosts, ThingCosts
+from robo_adv.envs.manipulation.reach_check import check_arm
 from robo_adv.envs.manipulation.scene import (
+    FRICTION,
     Thing,
     add_marker,
     add_thing,
@@ -35,7 +37,9 @@ warnings.filterwarnings("ignore", "Attaching a spec with an empty prefix", UserW
 
 TIMESTEP = 0.004  # [s]
 SUBSTEPS = 10  # a control step is 0.04 s: 25 Hz
-WORKSPACE = np.array([[0.30, -0.35, 0.012], [0.70, 0.35, 0.50]])  # [m]
+# Boxes [m] whose corners the Panda reaches with its tool pointing down.
+WORKSPACE = np.array([[0.30, -0.35, 0.012], [0.70, 0.35, 0.30]])
+TALL_WORKSPACE = np.array([[0.30, -0.30, 0.012], [0.65, 0.30, 0.45]])
 REACHABLE = 0.02  # [m] how near the arm must come to the corners of the workspace
 ARM_PARAMETERS = (
     Parameter("joint_damping", 0.25, 4.0, 1.0, "x nominal", "log"),
@@ -45,7 +49,7 @@ ARM_PARAMETERS = (
 )
 THING_PARAMETERS = (
     Parameter("object_mass", 0.25, 4.0, 1.0, "x nominal", "log"),
-    Parameter("object_friction", 0.2, 1.2, 0.7, "1"),
+    Parameter("object_friction", 0.2, 1.2, FRICTION, "1"),
     Parameter("object_size", 0.7, 1.3, 1.0, "x nominal"),
 )
 
@@ -217,6 +221,7 @@ class ManipulationTask(GoalGame):
             down=self.chain.poses(home[None]).rotation[0], dt=self.control_dt,
             workspace=self.workspace,
         )  # fmt: skip
+        check_arm(self.arm, drive, REACHABLE)
         return CONTROLLERS[self.options.control](drive)
 
     # Spaces.
@@ -316,9 +321,7 @@ class ManipulationTask(GoalGame):
         found = self.chain.poses(self.qpos[ids][:, self.arm_q])
         for name in ("position", "rotation", "anchors", "axes"):
             getattr(self.poses, name)[ids] = getattr(found, name)
-        linear = Chain.jacobian(found)[:, :3]
-        speed = self.qvel[ids][:, self.arm_v]
-        self.tool_velocity[ids] = (linear * speed[:, None, :]).sum(axis=2)
+        self.tool_velocity[ids] = Chain.velocity(found, self.qvel[ids][:, self.arm_v])
 
     # Steps.
 

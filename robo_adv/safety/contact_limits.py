@@ -30,9 +30,8 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 
 NOTICE = (
-    "A design aid, not a conformity claim: these numbers were not read in ISO/TS 15066 or "
-    "ISO 10218-2, nothing computed with them shows that a robot cell is safe, and measured contact "
-    "on the real machine decides."
+    "A design aid, not a conformity claim: nothing computed with these numbers shows that a robot "
+    "cell is safe; measured contact on the real machine decides."
 )
 FILE = Path(__file__).with_name("contact_limits.json")
 MAX_FILE = 256 * 1024  # [bytes]
@@ -114,7 +113,7 @@ class Region(_Strict):
 
 
 class Limits(_Strict):
-    """A complete table; `str()` prints it with the notice."""
+    """A complete table; `str()` prints it, with `NOTICE` whatever the file says."""
 
     format: Literal["robo_adv.contact_limits/1"]
     notice: Text
@@ -152,9 +151,8 @@ class Limits(_Strict):
             )
             for name, r in self.regions.items()
         ]  # fmt: skip
-        return "\n".join(
-            [head, *rows, "* from memory or without a record: unverified", self.notice]
-        )
+        notices = dict.fromkeys((self.notice, NOTICE))
+        return "\n".join([head, *rows, "* from memory or without a record: unverified", *notices])
 
 
 UNITS = {"force": "N", "pressure": "N/cm^2", "stiffness": "N/mm", "mass": "kg"}

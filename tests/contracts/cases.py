@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from robo_adv.envs.game import GAMES, Game, make_game
+from robo_adv.envs.manipulation.task import ManipulationTask
 
 
 class MakeGame(Protocol):
@@ -55,6 +56,28 @@ def _kicker_runs_into_the_ball(game: Game) -> None:
     game.qvel[:, speed] = 2.0 * np.sqrt(scale.length)
 
 
+def _object_slips_out_of_the_hand(game: Game) -> None:
+    assert isinstance(game, ManipulationTask)
+    for q, v in zip(game.thing_q, game.thing_v, strict=True):
+        game.qpos[:, q : q + 3] = game.poses.position - (0.0, 0.0, 0.04)
+        game.qvel[:, v] = 0.3
+    game.refresh()
+
+
+def _arm(game: str, control: str, expert: str = "") -> Case:
+    """Only `ee_delta` has a scripted expert."""
+    scripted = {"arm": expert} if expert else {}
+    options = {"control": control}
+    return Case(game, options, scripted, _short_clock, _object_slips_out_of_the_hand)
+
+
+def _person_walks_into_the_gripper(game: Game) -> None:
+    person = game.person  # type: ignore[attr-defined]
+    hand = game.poses.position + np.array([0.0, 0.2, 0.07])  # type: ignore[attr-defined]
+    game.qpos[:, person.q[:4]] = person.pose(hand)
+    game.qvel[:, person.v[1]] = -1.5
+
+
 _OMNI = {"kicker": "chase-ball", "keeper": "stay-in-goal"}
 _VARIANTS: dict[str, list[Case]] = {
     "KickAndDefend-v0": [
@@ -65,7 +88,22 @@ _VARIANTS: dict[str, list[Case]] = {
             ({"body": "omni", "arms": 8}, _OMNI),
             ({"body": "ant"}, {}),
         )
-    ]
+    ],
+    "Reach-v0": [
+        _arm("Reach-v0", "ee_delta", "reach-expert"),
+        _arm("Reach-v0", "joint_velocity"),
+        _arm("Reach-v0", "joint_position"),
+    ],
+    "Push-v0": [_arm("Push-v0", "ee_delta", "push-expert")],
+    "PickAndPlace-v0": [
+        _arm("PickAndPlace-v0", "ee_delta", "pick-and-place-expert"),
+        _arm("PickAndPlace-v0", "joint_velocity"),
+    ],
+    "Clutter-v0": [_arm("Clutter-v0", "ee_delta", "clutter-expert")],
+    "ToolUse-v0": [_arm("ToolUse-v0", "ee_delta", "tool-use-expert")],
+    "SharedWorkspace-v0": [
+        Case("SharedWorkspace-v0", {}, {}, _short_clock, _person_walks_into_the_gripper)
+    ],
 }
 # A game without an entry above is tested with its default options.
 CASES = [case for name in GAMES for case in _VARIANTS.get(name, [Case(name)])]

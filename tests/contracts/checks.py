@@ -311,7 +311,8 @@ Breakage = Callable[[Game, int], None]
 
 def push_to_infinity(game: Game, row: int) -> None:
     """A force so large that the accelerations of simulation `row` are bad."""
-    game.batch.bind("xfrc_applied")[row, -1, 0] = 1e14
+    body = int(game.model.dof_bodyid[-1])  # the last one that can move
+    game.batch.bind("xfrc_applied")[row, body, 0] = 1e14
 
 
 def write(field: str, value: float, index: int = -1) -> Breakage:

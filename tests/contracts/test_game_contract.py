@@ -9,7 +9,6 @@ from typing import Any
 import gymnasium
 import mujoco
 import numpy as np
-import numpy.typing as npt
 import pytest
 from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import parallel_api_test
