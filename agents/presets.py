@@ -24,10 +24,10 @@ class Preset:
 _SHORT, _LONG = PPOConfig(gamma=0.95), PPOConfig(gamma=0.97)
 PRESETS: dict[str, Preset] = {
     "KickAndDefend-v0": Preset(2_500_000, opponents=("track-ball",)),
-    "Reach-v0": Preset(600_000, _SHORT),
+    "Reach-v0": Preset(400_000, _SHORT),
     "SharedWorkspace-v0": Preset(1_000_000, _SHORT),
     "Push-v0": Preset(4_000_000, _LONG),
-    "PickAndPlace-v0": Preset(8_000_000, _LONG),
+    "PickAndPlace-v0": Preset(6_000_000, _LONG),
     "Clutter-v0": Preset(8_000_000, _LONG),
     "ToolUse-v0": Preset(8_000_000, _LONG),
 }
