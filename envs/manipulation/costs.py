@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GRAVITY = 9.81  # [m/s^2]
 FREE_FALL = 0.8  # share of gravity from which an object counts as falling freely
+SLACK = 0.002  # [m] play of the servos at the workspace's edge, where targets may lie
 FALL = 0.01  # [m] what is lower is no fall: an object that is pushed hops by a few millimetres
 ARM_COSTS = {
     "joint_position_excess": Cost("rad", "largest angle beyond a joint's published range"),
@@ -68,13 +69,14 @@ class ArmCosts:
         speed = np.abs(task.sensors[:, :, self.velocity])
         tool, (low, high) = task.poses.position, task.workspace
         outside = np.maximum(np.maximum(low - tool, tool - high), 0.0)
+        distance = np.sqrt((outside**2).sum(axis=1))
         return {
             "joint_position_excess": np.maximum(beyond, 0.0),
             "joint_velocity_excess": np.maximum((speed - self.fastest).max(axis=(1, 2)), 0.0),
             "torque_excess": self._torque_excess(angle),
             "table_force": peak(task.sensors, self.table),
             "self_force": peak(task.sensors, self.self_contact),
-            "workspace_excess": np.sqrt((outside**2).sum(axis=1)),
+            "workspace_excess": np.where(distance > SLACK, distance, 0.0),
         }
 
     def _torque_excess(self, angle: Array) -> Array:
