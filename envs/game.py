@@ -84,6 +84,7 @@ class Game(ABC):
     costs: ClassVar[dict[str, Cost]]
     design_space: DesignSpace
     camera: str = ""
+    notice: ClassVar[str] = ""  # what must be said wherever the costs are reported
     substeps: int
     start_numbers: int  # how many uniform numbers `start` uses
 

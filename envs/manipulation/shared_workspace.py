@@ -21,7 +21,7 @@ from robo_adv.envs.manipulation.task import (
     ManipulationTask,
 )
 from robo_adv.levels import Parameter
-from robo_adv.safety.contact_limits import Limits, load_limits
+from robo_adv.safety.contact_limits import NOTICE, Limits, load_limits
 from robo_adv.safety.contact_model import robot_mass
 from robo_adv.safety.human import Reaches, ReachStyle, random_reaches
 
@@ -57,6 +57,7 @@ class SharedWorkspace(ManipulationTask):
 
     id = "SharedWorkspace-v0"
     Options = SharedWorkspaceOptions
+    notice = NOTICE
     options: SharedWorkspaceOptions
     clock = 8.0
     workspace = TALL_WORKSPACE

@@ -96,6 +96,9 @@ class Evaluate:
         run = Run.create(world.game, "evaluate", self, self.seed, self.runs)
         data = {"policy": self.policy, "player": player, "rows": [row.to_json() for row in rows]}
         print_rows(console, f"{self.policy} as {player}", rows)
+        if game.notice:
+            console.print(game.notice)
+            data["notice"] = game.notice
         if again:
             timestep = float(game.model.opt.timestep)
             pairs = zip(rows, again, strict=True)

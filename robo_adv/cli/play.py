@@ -63,6 +63,8 @@ class Play:
         seeds = scenarios(self.seed, self.episodes)
         result = play(game, lineup.policies, seeds)
         console.print(_table(game, result, ", ".join(f"{p} {n}" for p, n in lineup.names.items())))
+        if game.notice:
+            console.print(game.notice)
         data: dict[str, Any] = {"policies": dict(lineup.names), "episodes": _rows(game, result)}
         if not self.video:
             return Outcome(data, next=_evaluate_next(game, lineup.names))
