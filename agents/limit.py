@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing.connection import Connection
@@ -175,6 +175,8 @@ def plain_loops(
         yield seconds
     finally:
         for pipe in pipes:
+            with suppress(OSError):  # a worker that died has said why
+                pipe.send(False)
             pipe.close()
 
 
