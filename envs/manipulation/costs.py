@@ -105,7 +105,6 @@ class ThingCosts:
         self.task = task
         first = sensor_slice(task.model, f"velocity_{task.things[0].name}", 3)
         self.vertical = slice(first.start + 2, first.start + 3 * len(task.things), 3)
-        self.smallest = np.array([min(t.size) for t in task.things])
         self.z = task.thing_q + 2
         self.vz = task.thing_v + 2
         # How far each object has been falling (N, things) [m].

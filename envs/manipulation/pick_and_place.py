@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from robo_adv.envs.episode import Array, Bools, Ints, Terms
+from robo_adv.envs.episode import Array, Ints, Terms
 from robo_adv.envs.game import GAMES
 from robo_adv.envs.manipulation.costs import ARM_COSTS, THING_COSTS
 from robo_adv.envs.manipulation.scene import Thing
@@ -54,19 +54,14 @@ class PickAndPlace(ManipulationTask):
 
     def thing_starts(self, ids: Ints, u: Array) -> Array:
         pose = np.zeros((len(ids), 1, 7))
-        pose[:, 0, :2] = self._object_start(ids, u)
+        pose[:, 0, :2] = self.near_centre(ids, "object", u[:, :2], self.extent)
         pose[:, 0, 2] = HALF * self.level(ids, "object_size")
         yaw = self.level(ids, "object_yaw") * 0.5 * np.pi * (u[:, 2] - 0.5)
         pose[:, 0, 3:] = upright(yaw)
         return pose
 
-    def _object_start(self, ids: Ints, u: Array) -> Array:
-        centre = np.stack([self.level(ids, "object_x"), self.level(ids, "object_y")], axis=1)
-        spread = self.level(ids, "object_spread")[:, None]
-        return centre + spread * self.extent * (2.0 * u[:, :2] - 1.0)
-
     def goals(self, ids: Ints, u: Array) -> Array:
-        start = self._object_start(ids, u)
+        start = self.near_centre(ids, "object", u[:, :2], self.extent)
         place = np.array([0.5, 0.0]) + self.extent * (2.0 * u[:, 3:5] - 1.0)
         offset = place - start
         length = np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-6)
@@ -80,12 +75,6 @@ class PickAndPlace(ManipulationTask):
 
     def achieved(self, ids: Ints | slice) -> Array:
         return self.thing_position(ids)
-
-    def success(self, achieved: Array, desired: Array) -> Bools:
-        return self.goal_distance(achieved, desired) < self.tolerance
-
-    def goal_distance(self, achieved: Array, desired: Array) -> Array:
-        return np.asarray(np.linalg.norm(achieved - desired, axis=1))
 
     def reward_terms(self, player: str) -> Terms:
         place = self.thing_position(slice(None))

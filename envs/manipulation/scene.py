@@ -10,8 +10,6 @@ from typing import Literal
 import mujoco
 import numpy as np
 
-from robo_adv.envs.episode import Array
-
 TABLE = "table"
 FRICTION = 0.6  # of objects, with everything they touch
 GOAL_COLOUR = (0.20, 0.72, 0.38, 0.55)
@@ -38,9 +36,8 @@ class Thing:
     colour: tuple[float, float, float, float] = (0.91, 0.55, 0.16, 1.0)
 
 
-def table_scene(timestep: float, workspace: Array) -> mujoco.MjSpec:
-    """Table, floor, lights and the cameras `scene`, `side` and `top`; `workspace` (2, 3) is shown
-    by their view."""
+def table_scene(timestep: float) -> mujoco.MjSpec:
+    """Table, floor, lights and the cameras `scene`, `side` and `top`; `timestep` [s]."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     option = spec.option

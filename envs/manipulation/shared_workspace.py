@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import mujoco
 import numpy as np
 
-from robo_adv.envs.episode import Array, Bools, Ints, Terms
+from robo_adv.envs.episode import Array, Ints, Terms
 from robo_adv.envs.game import GAMES, GameOptions
 from robo_adv.envs.layout import Slice
 from robo_adv.envs.manipulation.costs import ARM_COSTS
@@ -185,19 +185,15 @@ class SharedWorkspace(ManipulationTask):
     # The task.
 
     def goals(self, ids: Ints, u: Array) -> Array:
-        centre = np.stack([self.level(ids, f"goal_{axis}") for axis in "xyz"], axis=1)
-        offset = self.extent * (2.0 * u[:, :3] - 1.0) * self.level(ids, "goal_spread")[:, None]
         low, high = self.workspace
-        return np.clip(centre + offset, low + self.tolerance, high - self.tolerance)
+        return np.clip(
+            self.near_centre(ids, "goal", u[:, :3], self.extent),
+            low + self.tolerance,
+            high - self.tolerance,
+        )
 
     def achieved(self, ids: Ints | slice) -> Array:
         return self.poses.position[ids]
-
-    def success(self, achieved: Array, desired: Array) -> Bools:
-        return self.goal_distance(achieved, desired) < self.tolerance
-
-    def goal_distance(self, achieved: Array, desired: Array) -> Array:
-        return np.asarray(np.linalg.norm(achieved - desired, axis=1))
 
     def reward_terms(self, player: str) -> Terms:
         terms = self.goal_terms(self.poses.position, self.goal)

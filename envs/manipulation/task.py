@@ -19,7 +19,7 @@ from robo_adv.envs.manipulation import interface
 from robo_adv.envs.manipulation.arms import Arm, find_arm
 from robo_adv.envs.manipulation.chain import Chain, Poses
 from robo_adv.envs.manipulation.control import CONTROLLERS, Controller, Drive
-from robo_adv.envs.manipulation.costs import ARM_COSTS, THING_COSTS, ArmCosts, ThingCosts
+from robo_adv.envs.manipulation.costs import ARM_COSTS, ArmCosts, ThingCosts
 from robo_adv.envs.manipulation.reach_check import check_arm
 from robo_adv.envs.manipulation.scene import (
     FRICTION,
@@ -79,8 +79,8 @@ class ManipulationTask(GoalGame):
     clock is observed, so the end terminates and never truncates. Actions are the controller's,
     then one for the gripper where the task uses it (-1 closed, 1 open).
 
-    A task file writes `thing_starts`, `goals`, `achieved`, `success`, `goal_distance` and
-    `reward_terms`, and its own `things`, `task_parameters`, `task_numbers` and `goal_size`.
+    A task file writes `thing_starts`, `goals`, `achieved` and `reward_terms`, and its own `things`,
+    `tolerance`, `task_parameters`, `task_numbers` and `goal_size`.
     """
 
     players = ("arm",)
@@ -92,6 +92,7 @@ class ManipulationTask(GoalGame):
     uses_gripper: ClassVar[bool] = False
     gripper_start: ClassVar[float] = 0.0  # share of the opening
     goal_size: ClassVar[int] = 3
+    tolerance: ClassVar[float] = 0.05  # [m] how near counts as reached
     marker: ClassVar[float] = 0.02  # radius of the goal's marker [m]
     task_numbers: ClassVar[int] = 3  # uniform numbers that `thing_starts` and `goals` use
     task_parameters: ClassVar[tuple[Parameter, ...]] = ()
@@ -153,6 +154,20 @@ class ManipulationTask(GoalGame):
         """What the goals are compared with (n, goal_size) [m]."""
         raise NotImplementedError
 
+    def goal_distance(self, achieved: Array, desired: Array) -> Array:
+        return np.asarray(np.linalg.norm(achieved - desired, axis=1))
+
+    def success(self, achieved: Array, desired: Array) -> Bools:
+        return self.goal_distance(achieved, desired) < self.tolerance
+
+    def near_centre(self, ids: Ints, what: str, u: Array, extent: Array) -> Array:
+        """Places (n, k) [m] for uniform numbers (n, k): within half sizes `extent` (k,) [m], times
+        the level's `<what>_spread`, of its `<what>_x`, `<what>_y` ..."""
+        axes = "xyz"[: u.shape[1]]
+        centre = np.stack([self.level(ids, f"{what}_{axis}") for axis in axes], axis=1)
+        spread = self.level(ids, f"{what}_spread")[:, None]
+        return centre + spread * extent * (2.0 * u - 1.0)
+
     def extra_scene(self, spec: mujoco.MjSpec) -> None:
         """Adds to the scene, after the table, the arm and the objects."""
 
@@ -170,7 +185,7 @@ class ManipulationTask(GoalGame):
     # Scene.
 
     def build(self) -> mujoco.MjSpec:
-        spec = table_scene(self.timestep, self.workspace)
+        spec = table_scene(self.timestep)
         robot = self.arm.spec()
         # The parent's options win: attaching must not bring the robot's integrator along.
         robot.option.timestep = spec.option.timestep
@@ -347,7 +362,6 @@ class ManipulationTask(GoalGame):
         return self.ctrl_before[:, None] + share[:, None] * whole[:, None]
 
     def measure(self) -> None:
-        self.tool_before = self.poses.position.copy()
         self._look_at(slice(None))
         if self.params["observation_delay"].any():
             everyone = np.arange(self.num_envs)
@@ -418,6 +432,3 @@ def _root(spec: mujoco.MjSpec, hand: str) -> str:
     while body.parent.name != "world":
         body = body.parent
     return str(body.name)
-
-
-__all__ = ["ARM_COSTS", "THING_COSTS", "ManipulationTask", "upright"]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import mujoco
 import numpy as np
 
-from robo_adv.envs.episode import Array, Bools, Ints, Terms
+from robo_adv.envs.episode import Array, Ints, Terms
 from robo_adv.envs.game import GAMES
 from robo_adv.envs.layout import Slice
 from robo_adv.envs.manipulation.costs import ARM_COSTS, THING_COSTS
@@ -146,7 +146,7 @@ class ToolUse(ManipulationTask):
 
     def thing_starts(self, ids: Ints, u: Array) -> Array:
         pose = np.zeros((len(ids), 2, 7))
-        pose[:, 0, :2] = self._place(ids, u[:, :2], "object")
+        pose[:, 0, :2] = self.near_centre(ids, "object", u[:, :2], self.extent)
         pose[:, 0, 2] = HALF * self.level(ids, "object_size")
         pose[:, 0, 3] = 1.0
         aside = self.level(ids, "tool_spread")[:, None] * self.tool_extent * (2.0 * u[:, 4:] - 1.0)
@@ -158,13 +158,8 @@ class ToolUse(ManipulationTask):
 
     def goals(self, ids: Ints, u: Array) -> Array:
         height = HALF * self.level(ids, "object_size")
-        return np.concatenate([self._place(ids, u[:, 2:4], "goal"), height[:, None]], axis=1)
-
-    def _place(self, ids: Ints, u: Array, what: str) -> Array:
-        """Places (n, 2) [m] of the puck (`object`) or its goal."""
-        centre = np.stack([self.level(ids, f"{what}_x"), self.level(ids, f"{what}_y")], axis=1)
-        spread = self.level(ids, f"{what}_spread")[:, None]
-        return np.asarray(centre + spread * self.extent * (2.0 * u - 1.0))
+        place = self.near_centre(ids, "goal", u[:, 2:4], self.extent)
+        return np.concatenate([place, height[:, None]], axis=1)
 
     def begin(self, ids: Ints, u: Array) -> None:
         super().begin(ids, u)
@@ -172,12 +167,6 @@ class ToolUse(ManipulationTask):
 
     def achieved(self, ids: Ints | slice) -> Array:
         return self.thing_position(ids)
-
-    def success(self, achieved: Array, desired: Array) -> Bools:
-        return self.goal_distance(achieved, desired) < self.tolerance
-
-    def goal_distance(self, achieved: Array, desired: Array) -> Array:
-        return np.asarray(np.linalg.norm(achieved - desired, axis=1))
 
     # What the policy sees and what it is paid for.
 
