@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from robo_adv.bundle import save_bundle
+from robo_adv.agents.player import Trainee, selection_arena
 from robo_adv.envs.game import GAMES, make_game
 from robo_adv.envs.goal import GOAL_TERMS, GoalGame
 from robo_adv.envs.seat import Seat
 from robo_adv.errors import RoboAdvError
-from robo_adv.rollout import SELECTION, even_width, play, scenarios
-from robo_adv.runs import Run, plain
+from robo_adv.runs import Run
 from robo_adv.training.learner import Threads
 from robo_adv.training.loop import train as train_loop
 from robo_adv.training.off_policy import HindsightLearner, SACConfig
-
-SELECTION_EPISODES = 200
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ def check(config: HindsightConfig) -> None:
         )
 
 
-class Hindsight:
+class Hindsight(Trainee):
     """The trainee: one learner at the Seat of the game's player.
 
     Its state holds the whole replay buffer (some 300 bytes per step), so resuming is exact.
@@ -69,49 +63,15 @@ class Hindsight:
     def __init__(self, config: HindsightConfig) -> None:
         threads, name = config.threads.physics, config.game.removeprefix("robo_adv/")
         check(config)
-        self.config, self.player = config, GAMES[name].players[0]
+        self.config, self.player, self.opponents = config.sac, GAMES[name].players[0], {}
+        self.provenance = {"recipe": "hindsight", "seed": config.seed}
         self.game = make_game(
             name, config.sac.num_envs, threads=threads, reward={self.player: config.reward},
             **config.options,
         )  # fmt: skip
         seat = Seat(self.game, self.player, observation="dict")
         self.learner = HindsightLearner(seat, config.sac, config.seed, config.threads)
-        width = even_width(SELECTION_EPISODES, 128)
-        self.arena = make_game(name, width, threads=threads, **config.options)
-
-    @property
-    def steps(self) -> int:
-        return self.learner.steps
-
-    def iterate(self) -> dict[str, float]:
-        return self.learner.iterate()
-
-    def score(self) -> dict[str, float]:
-        """Success rate of the deterministic policy on the selection scenarios."""
-        policies = {self.player: self.learner.policy}
-        episodes = play(self.arena, policies, scenarios(SELECTION, SELECTION_EPISODES))
-        rate = float(episodes.win_rate(self.player))
-        return {"score": rate, "selection_success_rate": rate}
-
-    def save(self, folder: Path, metrics: Mapping[str, Any]) -> None:
-        save_bundle(
-            folder,
-            self.learner.policy,
-            game=self.game.id,
-            options=plain(self.game.options),
-            player=self.player,
-            layout=self.game.layouts[self.player].to_json(),
-            net_arch=self.config.sac.net_arch,
-            activation=self.config.sac.activation,
-            provenance={"recipe": "hindsight", "seed": self.config.seed, "steps": self.steps},
-            metrics=metrics,
-        )
-
-    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        return self.learner.state()
-
-    def load_state(self, tensors: dict[str, torch.Tensor], values: Mapping[str, Any]) -> None:
-        self.learner.load_state(tensors, values)
+        self.arena = selection_arena(name, threads, config.options)
 
 
 def train(config: HindsightConfig, run: Run, *, resume: bool = False, quiet: bool = False) -> Path:

@@ -1,4 +1,5 @@
-"""One PPO learner at one Seat: the trainee behind the protagonist and adversary recipes."""
+"""One learner at one Seat: the trainee behind the protagonist and adversary recipes, and what it
+shares with that of the hindsight recipe."""
 
 from __future__ import annotations
 
@@ -21,47 +22,26 @@ from robo_adv.training.network import (
     load_network_weights,
     network_weights,
 )
+from robo_adv.training.off_policy import HindsightLearner, SACConfig
 
 SELECTION_EPISODES = 200
 
 
-class Player:
-    """Learns one player of a game against bound opponents.
+class Trainee:
+    """What learners of one player share: steps, scores from an arena of its own, bundles, state.
 
-    Args:
-        game: id. options: of the game. player: who learns. opponents: a Policy per other player
-            (none in a game of one player).
-        reward: preset or weights. provenance: goes into the bundles' cards.
+    Attributes:
+        game, arena: where it learns and where it is scored. player: who learns.
+        opponents: a Policy per other player. config: the learner's. provenance: for bundles' cards.
     """
 
-    def __init__(
-        self,
-        game: str,
-        options: Mapping[str, Any],
-        player: str,
-        opponents: Mapping[str, Policy],
-        ppo: PPOConfig,
-        seed: int,
-        *,
-        threads: Threads,
-        reward: str | Mapping[str, float] = "dense",
-        provenance: Mapping[str, Any] | None = None,
-    ) -> None:
-        world = make_game(
-            game, ppo.num_envs, threads=threads.physics, reward={player: reward}, **options
-        )
-        self.player, self.ppo = player, ppo
-        self.seat = Seat(world, player, opponents, observation="flat")
-        self.learner = Learner(self.seat, ppo, seed, threads)
-        self.opponents = dict(opponents)
-        self.provenance = dict(provenance or {})
-        self.arena = make_game(
-            game, even_width(SELECTION_EPISODES, 128), threads=threads.physics, **options
-        )
-
-    @property
-    def game(self) -> Game:
-        return self.seat.game
+    game: Game
+    arena: Game
+    player: str
+    opponents: Mapping[str, Policy]
+    learner: Learner | HindsightLearner
+    config: PPOConfig | SACConfig
+    provenance: Mapping[str, Any]
 
     @property
     def steps(self) -> int:
@@ -86,21 +66,62 @@ class Player:
             options=plain(self.game.options),
             player=self.player,
             layout=self.game.layouts[self.player].to_json(),
-            net_arch=self.ppo.net_arch,
-            activation=self.ppo.activation,
+            net_arch=self.config.net_arch,
+            activation=self.config.activation,
             provenance={**self.provenance, "steps": self.steps},
             metrics=metrics,
         )
-
-    def frozen(self) -> NetworkPolicy:
-        """A copy of the current policy that learning does not change."""
-        return copy_policy(self.learner.policy, self.ppo)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         return self.learner.state()
 
     def load_state(self, tensors: dict[str, torch.Tensor], values: Mapping[str, Any]) -> None:
         self.learner.load_state(tensors, values)
+
+
+def selection_arena(game: str, threads: int, options: Mapping[str, Any]) -> Game:
+    """A game as wide as the selection scenarios need."""
+    return make_game(game, even_width(SELECTION_EPISODES, 128), threads=threads, **options)
+
+
+class Player(Trainee):
+    """Learns one player of a game against bound opponents.
+
+    Args:
+        game: id. options: of the game. player: who learns. opponents: a Policy per other player
+            (none in a game of one player).
+        reward: preset or weights. provenance: goes into the bundles' cards.
+    """
+
+    learner: Learner
+    config: PPOConfig
+
+    def __init__(
+        self,
+        game: str,
+        options: Mapping[str, Any],
+        player: str,
+        opponents: Mapping[str, Policy],
+        ppo: PPOConfig,
+        seed: int,
+        *,
+        threads: Threads,
+        reward: str | Mapping[str, float] = "dense",
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        world = make_game(
+            game, ppo.num_envs, threads=threads.physics, reward={player: reward}, **options
+        )
+        self.game, self.player, self.config = world, player, ppo
+        self.seat = Seat(world, player, opponents, observation="flat")
+        self.learner = Learner(self.seat, ppo, seed, threads)
+        self.opponents = dict(opponents)
+        self.provenance = dict(provenance or {})
+        self.arena = selection_arena(game, threads.physics, options)
+
+    def frozen(self) -> NetworkPolicy:
+        """A copy of the current policy that learning does not change."""
+        return copy_policy(self.learner.policy, self.config)
 
 
 def copy_policy(policy: NetworkPolicy, ppo: PPOConfig) -> NetworkPolicy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from robo_adv.training.learner import PPOConfig
 
@@ -22,12 +22,14 @@ class Preset:
 
 # Dense shaping makes the near future enough: a discount of 0.95 looks 0.8 s ahead, 0.97 1.3 s.
 _SHORT, _LONG = PPOConfig(gamma=0.95), PPOConfig(gamma=0.97)
+# Pushing keeps improving as its steps get smaller; without that it wavers around 90 %.
+_ANNEALED = replace(_LONG, anneal_over=4_000_000)
 PRESETS: dict[str, Preset] = {
     "KickAndDefend-v0": Preset(2_500_000, opponents=("track-ball",)),
     "Reach-v0": Preset(400_000, _SHORT),
     "SharedWorkspace-v0": Preset(1_000_000, _SHORT),
-    "Push-v0": Preset(4_000_000, _LONG),
-    "PickAndPlace-v0": Preset(6_000_000, _LONG),
+    "Push-v0": Preset(4_000_000, _ANNEALED),
+    "PickAndPlace-v0": Preset(4_000_000, _LONG),
     "Clutter-v0": Preset(8_000_000, _LONG),
     "ToolUse-v0": Preset(8_000_000, _LONG),
 }

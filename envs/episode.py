@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+import gymnasium
 import numpy as np
 import numpy.typing as npt
 
 from robo_adv import seeding
-from robo_adv.levels import Level
+from robo_adv.envs.layout import Layout
+from robo_adv.levels import DesignSpace, Level
 
 Array = npt.NDArray[np.float64]
 Observation = npt.NDArray[np.float32]
@@ -31,11 +33,16 @@ class Scenarios(Protocol):
 
 @dataclass(frozen=True)
 class Cost:
-    """A cost term: its unit, what it is, and how an episode sums it up."""
+    """A cost term: its unit, what it is, how an episode sums it up, and above what it is unsafe.
+
+    Attributes:
+        limit: in the unit; inf for what is measured and not judged.
+    """
 
     unit: str
     meaning: str
     aggregate: Literal["max", "sum"] = "max"
+    limit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -83,3 +90,45 @@ class Step:
     truncated: Bools
     winner: Ints
     final: Final | None
+
+
+class World(Protocol):
+    """What `robo_adv.rollout.play` plays: a Game, or a foreign environment (`robo_adv.envs.foreign`).
+
+    Rows are episodes (N of them); an episode that ends restarts in the same step with the next one of
+    `scenarios`. Episode j depends on (world, level_j, seed_j, policies) alone.
+    """
+
+    scenarios: Scenarios
+    num_envs: int
+    layouts: dict[str, Layout]
+    seeds: seeding.Seeds
+    length: Ints
+    levels: list[Level]
+    design_space: DesignSpace
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def players(self) -> tuple[str, ...]: ...
+    @property
+    def costs(self) -> dict[str, Cost]: ...
+    @property
+    def control_dt(self) -> float:
+        """Time between control steps [s]."""
+
+    def reset(
+        self,
+        seeds: npt.ArrayLike,
+        ids: npt.ArrayLike | None = None,
+        levels: Sequence[Level] | None = None,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Start scenarios in rows `ids`; observations (N, d) per player."""
+
+    def step(self, actions: Mapping[str, npt.ArrayLike]) -> Step:
+        """One control step with actions (N, a) per player."""
+
+    def action_size(self, player: str) -> int: ...
+    def action_space(self, player: str) -> gymnasium.spaces.Box: ...
+    def observation_space(self, player: str) -> gymnasium.spaces.Box: ...
+    def close(self) -> None: ...

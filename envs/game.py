@@ -111,6 +111,8 @@ class Game(ABC):
         self.qpos: Array = self.batch.bind("qpos")
         self.qvel: Array = self.batch.bind("qvel")
         self.ctrl: Array = self.batch.bind("ctrl")
+        # External wrenches (N, nbody, 6) [N, N m] on the bodies; force threats write them.
+        self.forces: Array = self.batch.bind("xfrc_applied")
         # A row right after mj_resetData. Copying it resets a simulation, which is its row, without
         # waking the batch's threads.
         self._fresh = self.batch.state[0].copy()
@@ -204,6 +206,13 @@ class Game(ABC):
     def ctrl_slice(self, player: str) -> slice:
         """Which actuators belong to the player."""
         return slice(0, self.model.nu)
+
+    def pushable(self, player: str) -> tuple[str, ...]:
+        """Bodies that a push on the player acts on: those named `<player>_...` that stand on their
+        own, or the first body of the scene."""
+        model = self.model
+        own = [model.body(i).name for i in range(1, model.nbody) if model.body_parentid[i] == 0]
+        return tuple(name for name in own if name.startswith(f"{player}_")) or (own[0],)
 
     def apply_levels(self, ids: Ints) -> None:
         """Write `self.params` of simulations `ids` into the model fields (`batch.expand`)."""

@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from robo_adv import seeding
-from robo_adv.errors import RoboAdvError
+from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.levels import Level
 from robo_adv.policy import Driver, Policy
 from robo_adv.safety.statistics import Rate
 
 if TYPE_CHECKING:
-    from robo_adv.envs.episode import Step
-    from robo_adv.envs.game import Game
+    from robo_adv.envs.episode import Step, World
 
 Array = npt.NDArray[Any]
+Limit = tuple[str, float]  # a cost's name and its limit, in the cost's unit
 
 # Scenario seeds. Training draws its own from the run's seed; what a checkpoint is chosen by and what
 # is reported never share a scenario.
@@ -50,6 +50,9 @@ class Episodes:
     Attributes:
         winner: player index, -1 draw, -2 truncated. costs: per player and term, in the game's units.
         units: per cost term. notes: what else the game tells of its episodes (`Game.notes`).
+        first_above: per player and (cost, limit) that `play` was asked to watch, the step (1, 2, ...)
+            in which the cost first was above the limit, 0 if never.
+        control_dt: time between steps [s].
     """
 
     players: tuple[str, ...]
@@ -62,6 +65,8 @@ class Episodes:
     costs: dict[str, dict[str, Array]]
     notes: dict[str, Array] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+    first_above: dict[str, dict[Limit, Array]] = field(default_factory=dict)
+    control_dt: float = 0.0
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -136,7 +141,7 @@ class Episodes:
 
 
 def play(
-    game: Game,
+    game: World,
     policies: Mapping[str, Policy],
     seeds: seeding.Seeds,
     levels: Sequence[Level] | None = None,
@@ -144,6 +149,8 @@ def play(
     deterministic: bool = True,
     watch: Callable[[Step | None], None] | None = None,
     progress: Callable[[int], None] | None = None,
+    disturb: Callable[[Array, Mapping[str, Array]], None] | None = None,
+    limits: Mapping[str, Sequence[Limit]] | None = None,
 ) -> Episodes:
     """Play every scenario (seeds[j], levels[j]) once, `game.num_envs` at a time.
 
@@ -151,6 +158,10 @@ def play(
         policies: one per player. levels: one per scenario, or None for nominal.
         watch: called with None after the start and with each step's result.
         progress: called with the number of finished episodes after each step.
+        disturb: called before each step with which scenario each simulation plays (num_envs,), -1 for
+            those that play on unrecorded, and with the players' observations; force threats push
+            from here.
+        limits: per player, the costs whose first exceedance to note (`Episodes.first_above`).
     """
     total, width = len(seeds), game.num_envs
     queue = _Queue(seeds, levels, width)
@@ -163,22 +174,26 @@ def play(
     }
     for p, driver in drivers.items():
         driver.begin(rows, first_seeds, obs[p])
+    exceeded = _Exceeded(game, limits or {})
     columns: dict[str, Array] = {}
     done = 0
     if watch:
         watch(None)
     while done < total:
         playing = queue.assigned.copy()
+        if disturb:
+            disturb(playing, obs)
         result = game.step({p: driver.act(obs[p]) for p, driver in drivers.items()})
         obs = result.obs
         if watch:
             watch(result)
+        exceeded.look(result)
         if result.final is None:
             continue
         final = result.final
         episode = playing[final.ids]
         real = episode >= 0
-        for name, value in _columns(final).items():
+        for name, value in {**_columns(final), **exceeded.take(final.ids)}.items():
             if name not in columns:
                 columns[name] = np.zeros(total, value.dtype)
             columns[name][episode[real]] = value[real]
@@ -187,7 +202,47 @@ def play(
             progress(done)
         for p, driver in drivers.items():
             driver.begin(final.ids, game.seeds[final.ids], obs[p])
-    return _episodes(game, seeds, columns)
+    return _episodes(game, seeds, columns, limits or {})
+
+
+class _Exceeded:
+    """Notes per row in which step each watched cost, summed up as it is, first was above its limit."""
+
+    def __init__(self, game: World, limits: Mapping[str, Sequence[Limit]]) -> None:
+        self.watched = [(p, name, limit) for p, found in limits.items() for name, limit in found]
+        for player, name, _ in self.watched:
+            if player not in game.players:
+                raise unknown("player", player, game.players)
+            if name not in game.costs:
+                raise unknown(f"cost of {game.id}", name, game.costs)
+        self.summed = [game.costs[name].aggregate == "sum" for _, name, _ in self.watched]
+        self.total = np.zeros((len(self.watched), game.num_envs))
+        self.first = np.zeros((len(self.watched), game.num_envs), dtype=np.int64)
+        self.steps = np.zeros(game.num_envs, dtype=np.int64)
+
+    def look(self, result: Step) -> None:
+        self.steps += 1
+        for k, (player, name, limit) in enumerate(self.watched):
+            value = result.costs[player][name]
+            if self.summed[k]:
+                self.total[k] += value
+                value = self.total[k]
+            fresh = (value > limit) & (self.first[k] == 0)
+            if fresh.any():
+                self.first[k, fresh] = self.steps[fresh]
+
+    def take(self, ids: Array) -> dict[str, Array]:
+        """Columns (n,) of the episodes that ended in rows `ids`, which begin anew."""
+        out = {
+            _limit_column(player, name, limit): self.first[k, ids]
+            for k, (player, name, limit) in enumerate(self.watched)
+        }
+        self.total[:, ids], self.first[:, ids], self.steps[ids] = 0.0, 0, 0
+        return out
+
+
+def _limit_column(player: str, name: str, limit: float) -> str:
+    return f"above {player} {name} {limit!r}"
 
 
 class _Queue:
@@ -219,7 +274,12 @@ def _columns(final: Any) -> dict[str, Array]:
     return out
 
 
-def _episodes(game: Game, seeds: seeding.Seeds, columns: Mapping[str, Array]) -> Episodes:
+def _episodes(
+    game: World,
+    seeds: seeding.Seeds,
+    columns: Mapping[str, Array],
+    limits: Mapping[str, Sequence[Limit]],
+) -> Episodes:
     return Episodes(
         players=tuple(game.players),
         seeds=seeds,
@@ -231,4 +291,9 @@ def _episodes(game: Game, seeds: seeding.Seeds, columns: Mapping[str, Array]) ->
         costs={p: {c: columns[f"cost {p} {c}"] for c in game.costs} for p in game.players},
         notes={n.removeprefix("note "): v for n, v in columns.items() if n.startswith("note ")},
         units={name: cost.unit for name, cost in game.costs.items()},
+        first_above={
+            p: {(name, limit): columns[_limit_column(p, name, limit)] for name, limit in found}
+            for p, found in limits.items()
+        },
+        control_dt=game.control_dt,
     )

@@ -20,6 +20,9 @@ LEVEL = 5  # stream that samples levels
 NEXT = 6  # stream of the seeds of following episodes
 PLAYER = 7  # stream of the seeds that each player's policy gets
 SENSOR = 8  # stream of sensor noise
+ATTACK = 9  # stream of an attack's proposals
+CHANCE = 10  # stream by which a threat grants proposals
+SCHEDULE = 11  # stream of a threat's schedule
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

@@ -77,7 +77,8 @@ class Arm:
         """The file with our servos in it.
 
         Raises:
-            RoboAdvError: no such file, not MJCF, or a joint, body or actuator that it lacks.
+            RoboAdvError: no such file, not MJCF, a joint, body or actuator that it lacks, or what
+                makes compiling fail, such as a mesh that is not there.
         """
         if not self.file.is_file():
             raise RoboAdvError(f"arm file {self.file} does not exist")
@@ -93,6 +94,10 @@ class Arm:
         self._drive_joints(spec)
         if self.gripper is not None:
             _drive_gripper(spec.actuator(self.gripper.actuator), self.gripper)
+        try:
+            spec.copy().compile()
+        except ValueError as error:
+            raise RoboAdvError(f"arm file {self.file} does not compile: {error}") from error
         return spec
 
     def _check(self, spec: mujoco.MjSpec) -> None:

@@ -114,9 +114,10 @@ class JointVelocity(Controller):
 class EndEffectorDelta(Controller):
     """Three actions: how far the tool centre point moves in x, y, z; the tool keeps pointing down.
 
-    1 means `step` per control step (0.5 m/s at 25 Hz). One damped least squares step from the last
-    targets; the null space draws towards the home posture. The wanted point stays in the workspace
-    and at most `leash` from the measured one, so that a blocked arm pushes with a bounded force.
+    1 means `step` per control step: 0.5 m/s at 25 Hz, of which the leash leaves about 0.37. One
+    damped least squares step from the last targets; the null space draws towards the home posture.
+    The wanted point stays in the workspace and at most `leash` from the measured one, so that a
+    blocked arm pushes with a bounded force.
     """
 
     step: ClassVar[float] = 0.02  # [m]

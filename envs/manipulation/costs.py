@@ -109,13 +109,17 @@ class ThingCosts:
         self.vz = task.thing_v + 2
         # How far each object has been falling (N, things) [m].
         self.fallen = task.memory["fallen"] = np.zeros((task.num_envs, len(task.things)))
+        self.fall_height = np.zeros(task.num_envs)
+
+    def measure(self) -> None:
+        """Once per step, after the physics."""
+        self.fall_height = self._falls()
 
     def terms(self) -> Terms:
         """Costs (N,) of the last step."""
-        task = self.task
-        height = task.qpos[:, self.z]
+        height = self.task.qpos[:, self.z]
         return {
-            "fall_height": self._falls(),
+            "fall_height": self.fall_height.copy(),
             "off_table": np.maximum(-height, 0.0).max(axis=1),
         }
 

@@ -21,18 +21,27 @@ if TYPE_CHECKING:
 CLAMP = 0.5  # [s] contact beyond this counts as quasi-static; the mean runs over just less
 MOVING = 0.02  # [m/s] below this the arm counts as standing
 HUMAN_COSTS = {
-    **{f"{part}_force": Cost("N", f"largest contact force on the {part}") for part in PARTS},
     **{
-        f"{part}_force_ratio": Cost("x limit", f"{part}_force over the region's transient limit")
+        f"{part}_force": Cost("N", f"largest contact force on the {part}", limit=np.inf)
+        for part in PARTS
+    },
+    **{
+        f"{part}_force_ratio": Cost(
+            "x limit", f"{part}_force over the region's transient limit", limit=1.0
+        )
         for part in PARTS
     },
     **{
         f"{part}_clamp_ratio": Cost(
-            "x limit", f"mean force on the {part} over 0.48 s over the quasi-static limit"
+            "x limit",
+            f"mean force on the {part} over 0.48 s over the quasi-static limit",
+            limit=1.0,
         )
         for part in PARTS
     },
-    "energy_force": Cost("N", "energy-model force of a contact that begins, v sqrt(mu k)"),
+    "energy_force": Cost(
+        "N", "energy-model force of a contact that begins, v sqrt(mu k)", limit=np.inf
+    ),
     "separation_shortfall": Cost("m", "protective distance missing while the arm moves"),
 }
 

@@ -24,8 +24,8 @@ class Push(ManipulationTask):
     Rules: the cube starts in a region of 0.16 x 0.3 m; its goal lies 0.1 to 0.2 m away in any
     direction. After 4 s (100 control steps) the arm wins when the cube's centre is within 5 cm of
     the goal (the tolerance of gymnasium-robotics' FetchPush). Reward `sparse`: -1 per step away from
-    the goal, 0 at it. Reward `dense` adds the distance and the tool's distance from the place
-    behind the cube.
+    the goal, 0 at it. Reward `dense` adds how near the cube is to the goal and the tool to the place
+    behind the cube, both as 1 / (1 + distance / length), which is steepest where it matters.
 
     Version history: v0, first release.
     """
@@ -45,9 +45,10 @@ class Push(ManipulationTask):
     extent: ClassVar[Array] = np.array([0.08, 0.15])  # half sizes of the start region [m]
     near: ClassVar[float] = 0.10  # [m] goal distances are uniform between these
     far: ClassVar[float] = 0.20
+    beyond: ClassVar[float] = 0.06  # [m] how far from the workspace goals may lie
     reward_weights = {
         "sparse": {"arm": {"goal": 1.0}},
-        "dense": {"arm": {"goal": 0.1, "distance": 3.0, "approach": 0.5}},
+        "dense": {"arm": {"goal": 0.3, "near": 1.0, "approach": 0.5}},
     }
 
     def thing_starts(self, ids: Ints, u: Array) -> Array:
@@ -66,7 +67,10 @@ class Push(ManipulationTask):
         low, high = self.workspace[0, :2] + 0.06, self.workspace[1, :2] - 0.06
         # A goal beyond the region is mirrored at the cube, which keeps its distance.
         outside = (start + offset < low) | (start + offset > high)
-        goal[:, :2] = start + np.where(outside, -offset, offset)
+        place = start + np.where(outside, -offset, offset)
+        # Long ways of edited levels end where the tool can still push the cube; nominal ones do anyway.
+        low, high = self.workspace[0, :2] - self.beyond, self.workspace[1, :2] + self.beyond
+        goal[:, :2] = np.minimum(np.maximum(place, low), high)
         goal[:, 2] = HALF * self.level(ids, "object_size")
         return goal
 
@@ -78,4 +82,6 @@ class Push(ManipulationTask):
         away = self.goal - place
         away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 0.02)
         behind = np.linalg.norm(self.poses.position - (place - BEHIND * away), axis=1)
-        return self.goal_terms(place, self.goal) | {"approach": -behind}
+        terms = self.goal_terms(place, self.goal)
+        near = 1.0 / (1.0 - 10.0 * terms["distance"])
+        return terms | {"approach": 1.0 / (1.0 + 20.0 * behind), "near": near}

@@ -131,6 +131,7 @@ class ManipulationTask(GoalGame):
                          "geom_aabb", "dof_damping", "actuator_gainprm", "actuator_biasprm")
         }  # fmt: skip
         self.goal = self.memory["goal"] = np.zeros((num_envs, self.goal_size))
+        self.action = np.zeros((num_envs, self.action_size("arm")))  # the last one, after any delay
         self.interface = interface.Interface(
             self.memory, num_envs, self.action_size("arm"), self.layouts["arm"],
             self.layouts["arm"][DESIRED],
@@ -264,6 +265,9 @@ class ManipulationTask(GoalGame):
             ]
         return Layout.of([*slices, *self.extra_slices(), Slice("clock", 1, "fraction left")])
 
+    def pushable(self, player: str) -> tuple[str, ...]:
+        return (self.arm.hand,)
+
     # Levels and starts.
 
     def apply_levels(self, ids: Ints) -> None:
@@ -342,6 +346,7 @@ class ManipulationTask(GoalGame):
 
     def apply(self, player: str, action: Array) -> None:
         action = self.interface.delayed_action(action, self.params, self.length)
+        self.action = action
         self.ctrl_before = self.ctrl.copy()
         last = self.ctrl_before[:, self.arm_u]
         joints = self.qpos[:, self.arm_q]
@@ -363,6 +368,8 @@ class ManipulationTask(GoalGame):
 
     def measure(self) -> None:
         self._look_at(slice(None))
+        if self.thing_costs is not None:
+            self.thing_costs.measure()
         if self.params["observation_delay"].any():
             everyone = np.arange(self.num_envs)
             self.interface.record(self._true_observation(everyone), self.length)
@@ -403,6 +410,13 @@ class ManipulationTask(GoalGame):
         if self.thing_costs is not None:
             out |= self.thing_costs.terms()
         return out
+
+    def action_square(self) -> Array:
+        """Squared length (n,) of the last action, summed in order (see `chain`)."""
+        total = np.zeros(self.num_envs)
+        for column in self.action.T:
+            total += column * column
+        return total
 
     def thing_position(self, ids: Ints | slice, k: int = 0) -> npt.NDArray[np.float64]:
         """Position (n, 3) [m] of object k."""

@@ -20,6 +20,8 @@ VERBS = {
     "list": ("List", "what exists: games, bodies, arms, policies, masks, zoo"),
     "train": ("Train", "train a player, alone, against opponents or by self-play; resume"),
     "attack": ("Attack", "train an adversary against a frozen victim"),
+    "audit": ("AuditVerb", "how a controller fails, over every port; report, videos, replays"),
+    "replay": ("ReplayVerb", "play a recorded failure again, to the bit; film it"),
     "evaluate": ("Evaluate", "win or success rate and costs, with intervals; gate for CI"),
     "matrix": ("Matrix", "every policy of one player against every policy of the other"),
     "play": ("Play", "play a few episodes and watch them"),

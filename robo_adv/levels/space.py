@@ -168,3 +168,16 @@ class DesignSpace:
     def encode(self, level: Level) -> npt.NDArray[np.float64]:
         """The point (P,) of the unit cube that decodes to `level`."""
         return np.array([p.encode(level[p.name]) for p in self], dtype=np.float64)
+
+    def around(self, place: npt.ArrayLike) -> Level:
+        """The level at a place (P,) of the cube [-1, 1]^P around the nominal level: 0 is exactly the
+        nominal value of a parameter, -1 and 1 are exactly the ends of its range."""
+        shares = np.clip(np.asarray(place, dtype=np.float64), -1.0, 1.0)
+        if shares.shape != (len(self),):
+            raise RoboAdvError(f"expected a place of shape ({len(self)},), got {shares.shape}")
+        values: dict[str, Value] = {}
+        for p, share in zip(self, shares, strict=True):
+            middle = p.encode(p.nominal)
+            room = 1.0 - middle if share > 0 else middle
+            values[p.name] = p.nominal if share == 0 else p.decode(middle + float(share) * room)
+        return Level(values)

@@ -21,13 +21,13 @@ from stable_baselines3.common.logger import Logger
 
 from robo_adv.errors import RoboAdvError
 from robo_adv.training.network import (
-    ACTIVATIONS,
     NetworkPolicy,
     NormalisedObservation,
     load_network_weights,
     network_weights,
     policy_kwargs,
 )
+from robo_adv.training.ranges import check_learner
 from robo_adv.training.state import (
     Tensors,
     capture_generators,
@@ -49,6 +49,10 @@ class PPOConfig:
 
     Gleave et al. used 16384 samples per update, 4 minibatches, 4 epochs and 3e-4 for 20M steps. A
     tenth of those steps needs more updates from fewer samples: 8192, 8 minibatches, 5 epochs, 7e-4.
+
+    Attributes:
+        anneal_over: environment steps over which the learning rate falls linearly to a tenth; 0 keeps
+            it constant.
     """
 
     num_envs: int = 128
@@ -56,6 +60,7 @@ class PPOConfig:
     batch_size: int = 1024
     n_epochs: int = 5
     learning_rate: float = 7e-4
+    anneal_over: int = 0
     gamma: float = 0.99
     gae_lambda: float = 0.95
     clip_range: float = 0.2
@@ -67,24 +72,24 @@ class PPOConfig:
     log_std_init: float = -0.5
 
     def __post_init__(self) -> None:
-        for name in ("num_envs", "n_steps", "batch_size", "n_epochs"):
-            if getattr(self, name) < 1:
-                raise RoboAdvError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_learner(
+            self,
+            counts=("num_envs", "n_steps", "batch_size", "n_epochs"),
+            shares=("learning_rate", "gamma", "gae_lambda"),
+        )
+        if self.anneal_over < 0:
+            raise RoboAdvError(f"anneal_over must be at least 0, got {self.anneal_over}")
         if self.num_envs * self.n_steps < self.batch_size:
             raise RoboAdvError(
                 f"batch_size {self.batch_size} exceeds num_envs * n_steps = "
                 f"{self.num_envs * self.n_steps}"
             )
-        for name, top in (("learning_rate", 1.0), ("gamma", 1.0), ("gae_lambda", 1.0)):
-            if not 0.0 <= getattr(self, name) <= top:
-                raise RoboAdvError(f"{name} must lie in 0..{top:g}, got {getattr(self, name)}")
-        if not self.net_arch or any(width < 12 or width % 4 for width in self.net_arch):
-            raise RoboAdvError(
-                f"net_arch {self.net_arch}: widths must be multiples of 4 and at least 12 (in "
-                "narrower layers the last bits of an action depend on the row it is computed in)"
-            )
-        if self.activation not in ACTIVATIONS:
-            raise RoboAdvError(f"activation {self.activation!r} is not one of {[*ACTIVATIONS]}")
+
+    def learning_rate_at(self, steps: int) -> float:
+        """The learning rate after so many environment steps."""
+        if not self.anneal_over:
+            return self.learning_rate
+        return self.learning_rate * max(0.1, 1.0 - 0.9 * steps / self.anneal_over)
 
     @property
     def rollout(self) -> int:
@@ -166,6 +171,8 @@ class Learner:
         self.vec_env.finished.clear()
         torch.set_num_threads(self.threads.rollout)
         before_update = _BeforeUpdate(self.threads.update)
+        rate = self.config.learning_rate_at(self.steps)
+        self.ppo.lr_schedule = lambda _: rate
         self.ppo.learn(self.config.rollout, before_update, reset_num_timesteps=False)
         torch.set_num_threads(self.threads.rollout)
         extractor = self.ppo.policy.features_extractor

@@ -21,6 +21,7 @@ from stable_baselines3.common.logger import Logger
 from robo_adv.errors import RoboAdvError
 from robo_adv.training.learner import THREADS, Threads
 from robo_adv.training.network import ACTIVATIONS
+from robo_adv.training.ranges import check_learner
 from robo_adv.training.replay import buffer_arrays, load_buffer, recent_observations
 from robo_adv.training.squashed import NormalisedDict, SquashedPolicy, flat_policy
 from robo_adv.training.state import (
@@ -66,20 +67,14 @@ class SACConfig:
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        for name in (
-            "num_envs", "gradient_steps", "iteration", "buffer_size", "batch_size", "sampled_goals"
-        ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise RoboAdvError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "gamma", "tau"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise RoboAdvError(f"{name} must lie in 0..1, got {getattr(self, name)}")
-        if not self.net_arch or any(width < 12 or width % 4 for width in self.net_arch):
-            raise RoboAdvError(
-                f"net_arch {self.net_arch}: widths must be multiples of 4 and at least 12"
-            )
-        if self.activation not in ACTIVATIONS:
-            raise RoboAdvError(f"activation {self.activation!r} is not one of {[*ACTIVATIONS]}")
+        check_learner(
+            self,
+            counts=(
+                "num_envs", "gradient_steps", "iteration", "buffer_size", "batch_size",
+                "sampled_goals",
+            ),
+            shares=("learning_rate", "gamma", "tau"),
+        )  # fmt: skip
 
 
 class HindsightLearner:

@@ -142,6 +142,21 @@ def test_a_joint_speed_between_two_control_steps_is_seen() -> None:
     assert step.costs["arm"]["joint_velocity_excess"][0] > 1.0
 
 
+def test_asking_for_the_costs_again_changes_no_number() -> None:
+    """While an object falls and while it lies there; what a step reported is what one gets again."""
+    game, quiet = calm(Push), calm(Push)
+    for made in (game, quiet):
+        put_thing(made, [0.5, 0.3, HALF + 0.1])
+    falling = 0
+    for _ in range(10):
+        (step,), (expected,) = rest(game), rest(quiet)
+        falling += int(step.costs["arm"]["fall_height"][0] > 0.0)
+        for name, cost in expected.costs["arm"].items():
+            for again in (step.costs["arm"], game.cost_terms("arm"), game.cost_terms("arm")):
+                assert np.array_equal(again[name], cost), name
+    assert falling >= 3, "it never fell"
+
+
 def test_weak_servos_demand_less_torque() -> None:
     """The level's gain counts: the same push on the arm, the same excess, as long as it is held."""
     game = calm(Reach, 2, control="joint_velocity")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mink
 import mujoco
 import numpy as np
 import numpy.typing as npt
@@ -235,7 +236,6 @@ def test_steps_at_a_singular_posture_stay_bounded() -> None:
 def test_steps_are_those_of_mink() -> None:
     """The same step from mink's quadratic programme, to 2 % of the step's length (both are one
     Gauss-Newton step; the rotation error is exact there and of first order here)."""
-    mink = pytest.importorskip("mink")
     chain, _ = panda_chain()
     arm = panda()
     spec = arm.spec()

@@ -13,7 +13,7 @@ import torch
 from contracts.plane import GAME, add_plane
 
 from robo_adv import seeding
-from robo_adv.agents import hindsight
+from robo_adv.agents import hindsight, player
 from robo_adv.agents.hindsight import Hindsight, HindsightConfig
 from robo_adv.agents.make import make_seat
 from robo_adv.bundle import load_bundle
@@ -45,7 +45,7 @@ TINY = SACConfig(
 @pytest.fixture(autouse=True)
 def _plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     add_plane(monkeypatch)
-    monkeypatch.setattr(hindsight, "SELECTION_EPISODES", 8)
+    monkeypatch.setattr(player, "SELECTION_EPISODES", 8)
     yield
 
 
@@ -65,7 +65,7 @@ def _config(**changes: Any) -> HindsightConfig:
 def test_a_puck_learns_to_reach_its_mark_from_sparse_rewards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hindsight, "SELECTION_EPISODES", 200)
+    monkeypatch.setattr(player, "SELECTION_EPISODES", 200)
     sac = SACConfig(
         num_envs=8, gradient_steps=4, iteration=400, learning_starts=200, buffer_size=20_000,
         batch_size=128, learning_rate=3e-3, net_arch=(32, 32),

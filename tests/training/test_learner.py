@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -232,3 +233,19 @@ def test_impossible_settings_are_refused(changes: dict[str, Any], text: str) -> 
 def test_numbers_out_of_range_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(RoboAdvError):
         _with(**changes)
+
+
+def test_an_annealed_learning_rate_falls_linearly_to_a_tenth_and_stays() -> None:
+    config = replace(CONFIG, learning_rate=1e-3, anneal_over=256)
+    learner = Learner(_seat(), config, 0, ONE_THREAD)
+    rates = []
+    for _ in range(4):  # 128 steps each
+        learner.iterate()
+        rates.append(learner.ppo.policy.optimizer.param_groups[0]["lr"])
+    assert np.allclose(rates, [1e-3, 5.5e-4, 1e-4, 1e-4])
+
+
+def test_a_constant_learning_rate_is_the_default_and_negative_annealing_is_refused() -> None:
+    assert PPOConfig().learning_rate_at(10**9) == PPOConfig().learning_rate
+    with pytest.raises(RoboAdvError, match="anneal_over must be at least 0, got -1"):
+        PPOConfig(anneal_over=-1)

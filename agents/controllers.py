@@ -1,0 +1,247 @@
+"""Controller: anyone's policy, checked against a world, with what can be known of it from inside.
+
+CONTROLLER is a scripted policy, `zoo:<name>`, a bundle's folder, an ONNX file, `module:callable`, or,
+with `trust`, a stable-baselines3 zip.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from robo_adv import seeding
+from robo_adv.agents.access import network_access
+from robo_adv.agents.foreign import as_policy, import_object, samples
+from robo_adv.agents.named import bundle_folder, check_fits, zoo_names
+from robo_adv.agents.onnx_policy import OnnxPolicy
+from robo_adv.agents.sb3_zip import TRUST, open_sb3
+from robo_adv.agents.scripted import SCRIPTED
+from robo_adv.bundle import load_bundle
+from robo_adv.envs.episode import World
+from robo_adv.errors import RoboAdvError, unknown
+from robo_adv.policy import ROWS, EpisodicPolicy, Policy, State, predict_padded
+from robo_adv.threats.access import Access
+
+Array = npt.NDArray[Any]
+NOT_FINITE = "Some of its actions are not finite numbers; such an episode counts as failed."
+SEEDED = "It acts at random; its random numbers are seeded per episode and step."
+UNSEEDED = (
+    "It acts differently on equal observations and cannot be seeded, so scenarios do not repeat."
+)
+BLACK_BOX = "It is a black box: attacks that need gradients cannot be tried."
+
+
+@dataclass(frozen=True)
+class Controller:
+    """A policy that fits a world.
+
+    Attributes:
+        name: what the user called it. kind: scripted, bundle, onnx, sb3 or callable.
+        access: what is known of it from inside.
+        deterministic: whether it acts alike on equal observations.
+        reproducible: whether an episode is the same when it is played again; random controllers are
+            made so by seeding their random numbers per episode and step, where that works.
+        notes: what a report must say of it, in sentences.
+    """
+
+    name: str
+    kind: str
+    policy: Policy
+    access: Access
+    deterministic: bool
+    reproducible: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def black_box(self) -> bool:
+        """Whether no gradient of its actions can be had."""
+        return self.access.mean is None
+
+
+def controller(
+    name: str,
+    world: World,
+    player: str,
+    *,
+    trust: bool = False,
+    statistics: Path | None = None,
+) -> Controller:
+    """The controller that a name means, tried on made-up observations.
+
+    Args:
+        trust: whether a zip, which can run code, may be opened. statistics: VecNormalize's file of it.
+
+    Raises:
+        RoboAdvError: no such controller, or one that does not fit the world.
+    """
+    if player not in world.players:
+        raise unknown(f"player of {world.id}", player, world.players)
+    if statistics is not None and not name.endswith(".zip"):
+        raise RoboAdvError(f"VecNormalize statistics belong to a zip, got the controller {name!r}")
+    kind, policy, access = _find(name, world, player, trust, statistics)
+    if world.observation_space(player).dtype != np.float32 and kind == "bundle":
+        policy = Single(policy)
+    return _examined(name, kind, policy, access, world, player)
+
+
+def _find(
+    name: str, world: World, player: str, trust: bool, statistics: Path | None
+) -> tuple[str, Policy, Access]:
+    path, game = Path(name), world
+    if name in SCRIPTED:
+        return "scripted", SCRIPTED[name](game, player), Access()  # type: ignore[arg-type]
+    if path.suffix.lower() in (".onnx", ".zip") and not path.is_file():
+        raise RoboAdvError(f"there is no file {name}")
+    if path.suffix.lower() == ".onnx":
+        size = world.layouts[player].size
+        return "onnx", OnnxPolicy(path, size, world.action_size(player)), Access()
+    if path.suffix.lower() == ".zip":
+        if not trust:
+            raise RoboAdvError(f"{name} is not opened without --trust: {TRUST}")
+        policy, access = open_sb3(path, statistics)
+        _check_spaces(policy.model, name, world, player)
+        return "sb3", as_policy(policy, name, world, player), access
+    folder = bundle_folder(name)
+    if folder is not None:
+        bundle = load_bundle(folder)
+        check_fits(bundle.card, game, player, name)  # type: ignore[arg-type]
+        return "bundle", bundle.policy, network_access(bundle.policy)
+    if ":" in name:
+        return "callable", as_policy(import_object(name), name, world, player), Access()
+    raise unknown(
+        "controller", name, [*SCRIPTED, *(f"zoo:{z}" for z in zoo_names())],
+        hint="or a bundle's folder, FILE.onnx, module:callable, or FILE.zip with --trust",
+    )  # fmt: skip
+
+
+def _check_spaces(model: Any, name: str, world: World, player: str) -> None:
+    """Raises RoboAdvError unless a model's flat spaces are the world's."""
+    pairs = (
+        ("observations", model.observation_space, world.observation_space(player)),
+        ("actions", model.action_space, world.action_space(player)),
+    )
+    for what, own, given in pairs:
+        if own.shape is not None and own.shape != given.shape:
+            raise RoboAdvError(
+                f"{name} was made for {what} of shape {own.shape}; {world.id} has {given.shape}"
+            )
+
+
+def _examined(
+    name: str, kind: str, policy: Policy, access: Access, world: World, player: str
+) -> Controller:
+    seen, wanted = samples(world, player), world.action_size(player)
+    first = _try(name, policy, seen)
+    if first.shape != (len(seen), wanted):
+        raise RoboAdvError(
+            f"{name} gave actions of shape {first.shape} for observations {seen.shape}, expected "
+            f"({len(seen)}, {wanted}) in {world.id}"
+        )
+    notes = []
+    if not np.isfinite(first).all():
+        notes.append(NOT_FINITE)
+    deterministic = _repeats(name, policy, seen, first)
+    reproducible = deterministic
+    if not deterministic:
+        seeded = Reseeded(policy)
+        reproducible = _stateless(policy) and _repeats(name, seeded, seen, _try(name, seeded, seen))
+        policy = seeded if reproducible else policy
+        notes.append(SEEDED if reproducible else UNSEEDED)
+    if access.mean is None:
+        notes.append(BLACK_BOX)
+    return Controller(name, kind, policy, access, deterministic, reproducible, tuple(notes))
+
+
+def _stateless(policy: Policy) -> bool:
+    return not isinstance(policy, EpisodicPolicy)
+
+
+def _try(name: str, policy: Policy, seen: Array) -> Array:
+    seeds = np.arange(len(seen), dtype=np.uint64)
+    state = policy.start(seeds, seen) if isinstance(policy, EpisodicPolicy) else None
+    try:
+        action, _ = predict_padded(policy, seen.copy(), state, np.ones(len(seen), bool), True)
+        return np.asarray(action, dtype=np.float64)
+    except RoboAdvError:
+        raise
+    except Exception as error:  # the controller is the user's own code
+        raise RoboAdvError(
+            f"{name} fails on observations of shape {(ROWS, *seen.shape[1:])}, dtype {seen.dtype}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _repeats(name: str, policy: Policy, seen: Array, first: Array) -> bool:
+    """Whether it acts alike again, twice."""
+    return all(np.array_equal(_try(name, policy, seen), first, equal_nan=True) for _ in range(2))
+
+
+class Single:
+    """A policy that takes float32, for worlds with other observations."""
+
+    def __init__(self, policy: Any) -> None:
+        self.policy = policy
+
+    def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
+        found: tuple[Array, ...] = self.policy.start(seeds, observation.astype(np.float32))
+        return found
+
+    def predict(
+        self,
+        observation: Array,
+        state: State = None,
+        episode_start: Array | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Array, State]:
+        found: tuple[Array, State] = self.policy.predict(
+            observation.astype(np.float32), state, episode_start, deterministic
+        )
+        return found
+
+
+class Reseeded:
+    """A controller that draws from the global generators of random, NumPy or torch: these are seeded
+    for each row from its episode's seed and step, so an episode does not depend on its neighbours.
+
+    The generators are put back afterwards. It costs one call per row.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
+        return seeds, np.zeros(len(seeds), dtype=np.uint64)
+
+    def predict(
+        self,
+        observation: Array,
+        state: State = None,
+        episode_start: Array | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Array, State]:
+        if state is None:
+            state = self.start(np.arange(len(observation), dtype=np.uint64), observation)
+        seeds, step = state
+        draws = seeding.derive(seeds, seeding.ACTION, step) >> np.uint64(32)
+        starts = np.zeros(len(observation), bool) if episode_start is None else episode_start
+        kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        try:
+            actions = []
+            for i, seed in enumerate(draws):
+                random.seed(int(seed))
+                np.random.seed(int(seed))
+                torch.manual_seed(int(seed))
+                row = slice(i, i + 1)
+                found, _ = self.policy.predict(observation[row], None, starts[row], deterministic)
+                actions.append(np.asarray(found)[0])
+        finally:
+            random.setstate(kept[0])
+            np.random.set_state(kept[1])
+            torch.set_rng_state(kept[2])
+        return np.array(actions), (seeds, step + np.uint64(1))

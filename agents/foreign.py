@@ -1,0 +1,120 @@
+"""Controllers that are the user's own Python: functions and objects with `predict`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from robo_adv.envs.episode import World
+from robo_adv.errors import RoboAdvError
+from robo_adv.policy import DictPolicy, Policy, State
+
+Array = npt.NDArray[Any]
+
+
+class Function:
+    """A function of observations as a policy; `rows` calls it with one observation (d,) at a time."""
+
+    def __init__(self, function: Callable[[Array], Any], rows: bool) -> None:
+        self.function, self.rows = function, rows
+
+    def predict(
+        self,
+        observation: Array,
+        state: State = None,
+        episode_start: Array | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Array, State]:
+        if not self.rows:
+            return np.asarray(self.function(observation.copy())), state
+        return np.array([np.asarray(self.function(row.copy())) for row in observation]), state
+
+
+def as_policy(found: Any, name: str, world: World, player: str) -> Policy:
+    """What the user's module gave as a policy.
+
+    It may have `predict`, be a function of observations (n, d) or of one observation (d,), or be a
+    function or class of (world, player), or of nothing, that makes one of these.
+
+    Raises:
+        RoboAdvError: it is none of these, or its actions have another shape.
+    """
+    needed = None if hasattr(found, "predict") and not inspect.isclass(found) else _needed(found)
+    if needed == 2:
+        found = found(world, player)
+    elif inspect.isclass(found) or needed == 0:
+        found = found()
+    if hasattr(found, "predict"):
+        if isinstance(getattr(found, "observation_space", None), gymnasium.spaces.Dict):
+            return DictPolicy(found, world.layouts[player])
+        return found  # type: ignore[no-any-return]
+    if not callable(found):
+        raise RoboAdvError(
+            f"{name} gave {type(found).__name__}, expected a function of observations, or something "
+            "with predict(observation, state, episode_start, deterministic)"
+        )
+    return _function(found, name, world, player)
+
+
+def _needed(found: Any) -> int:
+    """How many arguments a callable must be given."""
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in kinds and p.default is p.empty for p in parameters)
+
+
+def _function(function: Callable[[Array], Any], name: str, world: World, player: str) -> Function:
+    seen, wanted = samples(world, player), world.action_size(player)
+    results: dict[bool, Array] = {}
+    problems: dict[bool, str] = {}
+    for rows in (False, True):
+        try:
+            action = Function(function, rows).predict(seen)[0]
+        except Exception as error:  # the user's own code
+            problems[rows] = f"{type(error).__name__}: {error}"
+            continue
+        if action.shape == (len(seen), wanted):
+            results[rows] = action
+        else:
+            problems[rows] = f"shape {action.shape if not rows else action.shape[1:]}"
+    if not results:
+        raise RoboAdvError(
+            f"{name} must map observations (n, {seen.shape[1]}) to actions (n, {wanted}), or one "
+            f"observation ({seen.shape[1]},) to ({wanted},); a batch gave {problems[False]}, one "
+            f"observation gave {problems[True]}"
+        )
+    same = len(results) == 2 and np.allclose(results[False], results[True], equal_nan=True)
+    again = Function(function, True).predict(seen)[0] if len(results) == 2 and not same else None
+    exact = again is not None and np.array_equal(again, results[True], equal_nan=True)
+    return Function(function, rows=False not in results or exact)
+
+
+def samples(world: World, player: str, count: int = 3) -> Array:
+    """Made-up observations (count, d) in the world's dtype, to try a controller on."""
+    space = world.observation_space(player)
+    noise = np.random.default_rng(0).normal(0.0, 0.3, (count, *space.shape))
+    return np.clip(noise, space.low, space.high).astype(space.dtype)
+
+
+def import_object(name: str) -> Any:
+    """What `module:attribute` means.
+
+    Raises:
+        RoboAdvError: it cannot be imported.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # the module is the user's own code
+        raise RoboAdvError(
+            f"cannot import controller {name!r}: {type(error).__name__}: {error}"
+        ) from error

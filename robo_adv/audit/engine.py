@@ -1,0 +1,285 @@
+"""The engine of an audit: plays a controller on paired scenarios under one threat after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robo_adv import seeding
+from robo_adv.audit.plan import Row
+from robo_adv.audit.reference import Reference
+from robo_adv.errors import RoboAdvError
+from robo_adv.levels import Level
+from robo_adv.policy import Policy
+from robo_adv.rollout import Episodes, play
+from robo_adv.safety.criteria import Criterion
+from robo_adv.safety.outcomes import Outcomes
+from robo_adv.threats.access import Access
+from robo_adv.threats.attack import Attack, LevelAttack, Perturbation, Push
+from robo_adv.threats.attacked import Attacked
+from robo_adv.threats.forces import Pusher
+from robo_adv.threats.threat import Threat
+
+if TYPE_CHECKING:
+    from robo_adv.envs.episode import World
+
+Array = npt.NDArray[Any]
+SEARCH = 4_000_000  # first scenario seed on which attacks are searched; never reported
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who is audited, where.
+
+    Attributes:
+        name, player, policy: the controller and its place. world: where it plays.
+        others: the other players' policies under normal conditions.
+        criterion: judges episodes. access: the controller from inside, None for a black box.
+        bodies: those that pushes act on. nulls: controllers that know nothing (hold still, act at
+            random), whose safe successes are worth nothing.
+        opponents: of port `opponent`, by name: a whole set of the other players each.
+    """
+
+    name: str
+    player: str
+    policy: Policy
+    world: World
+    criterion: Criterion
+    others: Mapping[str, Policy] = field(default_factory=dict)
+    access: Access | None = None
+    bodies: tuple[str, ...] = ()
+    nulls: tuple[Policy, ...] = ()
+    opponents: Mapping[str, Mapping[str, Policy]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Played:
+    """One cell: a row at one budget.
+
+    Attributes:
+        outcomes, episodes: paired over scenarios. attack: what was found by searching, in words.
+        excess: how many times its budget the attack asked for; what exceeds 1 was clipped.
+        searched: episodes played to find the attack.
+    """
+
+    outcomes: Outcomes
+    episodes: Episodes
+    attack: str = ""
+    excess: float = 0.0
+    searched: int = 0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a threat changes of a scenario: the policy, the levels (in turn), pushes, the others."""
+
+    policy: Policy
+    levels: Sequence[Level] = ()
+    pusher: Pusher | None = None
+    others: Mapping[str, Policy] | None = None
+
+    @property
+    def excess(self) -> float:
+        """How many times its budget the attack asked for."""
+        if self.pusher is not None:
+            return self.pusher.excess
+        return float(getattr(self.policy, "excess", 0.0))
+
+
+class Engine:
+    """Plays cells. Scenarios are `seeds` in every cell; searches use seeds from SEARCH on.
+
+    Args:
+        subject: who is audited. reference: the units of the observation budgets.
+        seeds: scenarios that are reported (n,). search: how many scenarios each tried attack meets.
+        seed: of the searches.
+    """
+
+    def __init__(
+        self, subject: Subject, reference: Reference, seeds: seeding.Seeds, search: int = 8,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.subject, self.reference, self.seeds, self.seed = subject, reference, seeds, seed
+        self.search_seeds = np.arange(SEARCH, SEARCH + search, dtype=np.uint64)
+        self._found: dict[str, tuple[Attack, int]] = {}
+
+    def alone(self, world: World) -> Engine:
+        """The same engine, with what its searches found, in another world of the same kind."""
+        subject = replace(self.subject, world=world)
+        out = Engine(subject, self.reference, self.seeds, len(self.search_seeds), self.seed)
+        out._found = dict(self._found)
+        return out
+
+    def clean(self) -> Played:
+        """The cell without a threat."""
+        episodes = self._play(Setting(self.subject.policy), self.seeds)
+        return Played(self.subject.criterion.judge(episodes), episodes)
+
+    def null(self) -> float:
+        """Share of safe successes of the best of the controllers that know nothing; 0 without any."""
+        judge = self.subject.criterion.judge
+        shares = [
+            judge(self._play(Setting(p), self.seeds)).safe_success.mean()
+            for p in self.subject.nulls
+        ]
+        return float(max(shares, default=0.0))
+
+    def why_not(self, row: Row) -> str:
+        """Why a row cannot be played here; '' when it can."""
+        subject, threat = self.subject, row.threat
+        if threat.port == "opponent":
+            return "" if row.name in subject.opponents else "no such opponent here"
+        if missing := row.attack().missing(subject.access):
+            return f"needs {', '.join(missing)} of the controller, a black box here"
+        if threat.port == "level" and not len(subject.world.design_space):
+            return "this world has no parameters"
+        if threat.port == "force" and getattr(subject.world, "forces", None) is None:
+            return "this world has no bodies to push"
+        if threat.unit == "policy" and (subject.access is None or not subject.access.normaliser):
+            return "unit `policy` needs the controller's normaliser"
+        return ""
+
+    def play(self, row: Row, budget: float) -> Played:
+        """The cell of a row at a budget.
+
+        Raises:
+            RoboAdvError: the row cannot be played here.
+        """
+        if why := self.why_not(row):
+            raise RoboAdvError(f"{row.label}: {why}")
+        if row.threat.port == "opponent":
+            setting = Setting(self.subject.policy, others=self.subject.opponents[row.name])
+            episodes = self._play(setting, self.seeds)
+            return Played(self.subject.criterion.judge(episodes), episodes)
+        attack, searched = self._searched(row)
+        setting = self.setting(row.threat.at(budget), [attack])
+        episodes = self._play(setting, self.seeds)
+        told = describe(attack, self.subject.world, budget)
+        outcomes = self.subject.criterion.judge(episodes)
+        return Played(outcomes, episodes, told, setting.excess, searched)
+
+    def capture_setting(self, row: Row | None, budget: float) -> Setting:
+        """What a cell changes, to play one of its scenarios again."""
+        if row is None:
+            return Setting(self.subject.policy)
+        if row.threat.port == "opponent":
+            return Setting(self.subject.policy, others=self.subject.opponents[row.name])
+        return self.setting(row.threat.at(budget), [self._searched(row)[0]])
+
+    def _searched(self, row: Row) -> tuple[Attack, int]:
+        """The row's attack, searched once at its largest budget, and the episodes that took."""
+        if row.label not in self._found:
+            more: dict[str, Any] = {}
+            if row.threat.port == "level":
+                more["size"] = len(self.subject.world.design_space)
+            count = 0
+
+            def judge(attacks: Sequence[Attack]) -> Array:
+                nonlocal count
+                count += len(attacks) * len(self.search_seeds)
+                return self._badness(row.threat.at(row.budgets[-1]), attacks)
+
+            rng = np.random.default_rng([self.seed, *row.label.encode()])
+            self._found[row.label] = (row.attack(**more).search(judge, rng), count)
+        return self._found[row.label]
+
+    def _badness(self, threat: Threat, attacks: Sequence[Attack]) -> Array:
+        """How badly the controller does under each attack (k,), on the search scenarios."""
+        tried = [[a] for a in attacks] if isinstance(attacks[0], Perturbation) else [list(attacks)]
+        marks = []
+        for some in tried:
+            seeds = np.repeat(self.search_seeds, len(some))
+            episodes = self._play(self.setting(threat, some), seeds)
+            found = badness(self.subject.criterion.judge(episodes))
+            marks.append(found.reshape(len(self.search_seeds), len(some)).mean(axis=0))
+        return np.concatenate(marks)
+
+    def setting(self, threat: Threat, attacks: Sequence[Attack]) -> Setting:
+        """What a threat changes; scenario j is under attack j modulo their number."""
+        first, policy, world = attacks[0], self.subject.policy, self.subject.world
+        if isinstance(first, LevelAttack):
+            space = world.design_space
+            points = [a.point for a in attacks if isinstance(a, LevelAttack)]
+            levels = [space.around(threat.budget * np.array(point)) for point in points]
+            return Setting(policy, levels=levels)
+        if isinstance(first, Push):
+            pushes = [a for a in attacks if isinstance(a, Push)]
+            return Setting(policy, pusher=Pusher(world, threat, self.subject.bodies, pushes))  # type: ignore[arg-type]
+        assert isinstance(first, Perturbation)
+        return Setting(self.attacked(threat, first))
+
+    def attacked(self, threat: Threat, attack: Perturbation) -> Attacked:
+        """The controller under an observation or action attack."""
+        subject = self.subject
+        layout = subject.world.layouts[subject.player]
+        if threat.port == "action":
+            space = subject.world.action_space(subject.player)
+            half = 0.5 * (space.high - space.low)
+            return Attacked(
+                subject.policy, threat, attack, half,
+                access=subject.access, low=space.low, high=space.high,
+            )  # fmt: skip
+        groups = np.repeat(np.arange(len(layout.names)), [s.size for s in layout])
+        trigger = threat.schedule.trigger
+        at = 0 if trigger is None else layout[trigger.name].start + trigger.index
+        return Attacked(
+            subject.policy, threat, attack, self.scale(threat),
+            access=subject.access, groups=groups, trigger=at,
+        )  # fmt: skip
+
+    def scale(self, threat: Threat) -> Array:
+        """One unit of an observation budget per entry (d,), 0 where the threat may not act."""
+        subject = self.subject
+        layout = subject.world.layouts[subject.player]
+        scale = np.ones(layout.size)
+        if threat.unit == "sigma":
+            scale = np.array(self.reference.std)
+        elif threat.unit == "policy":
+            assert subject.access is not None and subject.access.normaliser is not None
+            scale = np.asarray(subject.access.normaliser[1], dtype=np.float64)
+        touched = np.zeros(layout.size)
+        touched[layout.index(threat.slices)] = 1.0
+        return scale * touched
+
+    def _play(self, setting: Setting, seeds: seeding.Seeds) -> Episodes:
+        subject, pusher = self.subject, setting.pusher
+        others = subject.others if setting.others is None else setting.others
+        levels = [setting.levels[j % len(setting.levels)] for j in range(len(seeds))] \
+            if setting.levels else None  # fmt: skip
+        try:
+            return play(
+                subject.world, {**others, subject.player: setting.policy}, seeds, levels,
+                limits=subject.criterion.limits, disturb=pusher.push if pusher else None,
+            )  # fmt: skip
+        finally:
+            if pusher:
+                pusher.stop()
+
+
+def badness(outcomes: Outcomes) -> Array:
+    """What searches raise (n,): lost safe success first, then the score and the severity, which tell
+    directions apart where nothing is lost yet."""
+    lost = 1.0 - outcomes.safe_success
+    return np.asarray(lost + 0.5 * (1.0 - outcomes.score) + 0.25 * np.tanh(outcomes.severity))
+
+
+def describe(attack: Attack, world: World, budget: float) -> str:
+    """What a search found, in words; '' for attacks that do not search."""
+    if isinstance(attack, LevelAttack):
+        space = world.design_space
+        level = space.around(budget * np.array(attack.point))
+        changed = [p for p in space if level[p.name] != p.nominal]
+        return ", ".join(f"{p.name} {_short(level[p.name])} {p.unit}".rstrip() for p in changed)
+    start = getattr(attack, "start", None)
+    if start is None:
+        return ""
+    angle = np.degrees(getattr(attack, "angle", 0.0))
+    return f"at {start:g} s towards {angle:.0f} deg for {getattr(attack, 'duration', 0.0):g} s"
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"

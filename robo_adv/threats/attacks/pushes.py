@@ -1,0 +1,64 @@
+"""Pushes: at random times and directions, and the worst of a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robo_adv import seeding
+from robo_adv.threats.attack import ATTACKS, Array, Attack, Blow, Judge, Push
+
+
+@ATTACKS.register("random-push")
+@dataclass(frozen=True)
+class RandomPush(Push):
+    """Horizontal pushes in random directions, one in each period at a random time.
+
+    Attributes:
+        duration: of a push [s]. period: [s].
+    """
+
+    duration: float = 0.2
+    period: float = 1.0
+
+    def force(self, seeds: seeding.Seeds, time: Array, bodies: int) -> Array:
+        count = np.floor(time / self.period).astype(np.uint64)
+        u = seeding.uniform(seeds, seeding.ATTACK, 3, count)
+        begin = u[:, 0] * max(self.period - self.duration, 0.0)
+        phase = time - count * self.period
+        on = (phase >= begin) & (phase < begin + self.duration)
+        angle = 2.0 * np.pi * u[:, 1]
+        out = np.zeros((len(seeds), bodies, 3))
+        body = np.minimum((u[:, 2] * bodies).astype(np.int64), bodies - 1)
+        out[np.arange(len(seeds)), body, 0] = on * np.cos(angle)
+        out[np.arange(len(seeds)), body, 1] = on * np.sin(angle)
+        return out
+
+
+@ATTACKS.register("worst-push")
+@dataclass(frozen=True)
+class WorstPush(Push):
+    """The worst of a grid of single pushes, chosen on search scenarios.
+
+    Attributes:
+        angles: number of directions. times: when pushes begin [s]. duration: [s].
+        bodies: how many of the threat's bodies are tried.
+    """
+
+    angles: int = 8
+    times: tuple[float, ...] = (0.2, 1.0, 2.0)
+    duration: float = 0.2
+    bodies: int = 1
+
+    def force(self, seeds: seeding.Seeds, time: Array, bodies: int) -> Array:
+        return np.zeros((len(seeds), bodies, 3))
+
+    def search(self, judge: Judge, rng: np.random.Generator) -> Attack:
+        grid = [
+            Blow(body, 2.0 * np.pi * k / self.angles, start, self.duration)
+            for body in range(self.bodies)
+            for k in range(self.angles)
+            for start in self.times
+        ]
+        return grid[int(np.argmax(judge(grid)))]
