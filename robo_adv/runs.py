@@ -121,7 +121,8 @@ class Run:
         run = Run(folder, {"verb": verb, "game": game, "seed": seed, "config": plain(config)})
         run.write_json("config.json", run.config)
         run.write_json("versions.json", versions())
-        write_text(folder / "command.txt", " ".join(sys.argv) + "\n")
+        command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+        write_text(folder / "command.txt", " ".join(command) + "\n")
         return run
 
     @staticmethod

@@ -62,7 +62,7 @@ def content(summary: Numbers, cells: Sequence[Cell], path: Path, folder: Path) -
         "widest": max((len(row["cells"]) - 1 for row in played), default=1),
         "units": report_tables.units(summary), "lines": report_tables.lines(summary),
         "curves": figures.curves(played, unsafe, named), "judged": unsafe,
-        "severities": shown, "calm": unsafe and not shown and words.number(summary.get("worst_severity")) <= 1.0,
+        "severities": shown, "calm": unsafe and not shown and _worst(summary) <= 1.0,
         "compare": compared(summary), "profile": profiled(summary),
         "searches": report_tables.searches(summary), "skipped": report_tables.skipped(summary),
         "clipped": report_tables.clipped(summary), "attacks": report_tables.attacks(summary),
@@ -89,11 +89,16 @@ def _about(summary: Numbers) -> list[str]:
     ]
 
 
+def _worst(summary: Numbers) -> float:
+    return words.number(summary.get("worst_severity"))
+
+
 def severities(summary: Numbers, cells: Sequence[Cell]) -> list[figures.Panel]:
     """Per port the cell with the worst tail of severity, beside the clean one; [] when no limit is
     broken and no episode is nearer to one than another."""
     clean = next((cell for cell in cells if cell.label == CLEAN), None)
-    if clean is None or len(np.unique([cell.outcomes.severity for cell in cells])) < 2:
+    every = np.concatenate([[0.0], *(cell.outcomes.severity for cell in cells)])[1:]
+    if clean is None or len(np.unique(every)) < 2:
         return []
     rows = {str(row["label"]): row for row in summary.get("rows", [])}
     ports: dict[str, list[Cell]] = {}

@@ -13,7 +13,7 @@ from robo_adv.safety.bootstrap import bootstrap, mean, number
 from robo_adv.safety.curves import budget_curve, critical_budgets
 from robo_adv.safety.paired import discordant, holm, paired_test, rate_difference
 from robo_adv.safety.tail import severity_of
-from robo_adv.threats.threat import MEANING
+from robo_adv.threats.threat import meaning
 
 SIGNIFICANT = 0.05
 REPS = 2_000
@@ -84,7 +84,7 @@ def _about(line: Line) -> dict[str, Any]:
     threat = line.row.threat
     return {
         "label": line.row.label, "port": threat.port, "attack": line.row.name, "norm": threat.norm,
-        "unit": threat.unit, "unit_meaning": MEANING[threat.unit], "slices": list(threat.slices),
+        "unit": threat.unit, "unit_meaning": meaning(threat.port, threat.unit), "slices": list(threat.slices),
         "schedule": str(threat.schedule), "parameters": dict(line.row.parameters),
         "skipped": line.skipped,
     }  # fmt: skip
@@ -104,14 +104,20 @@ def _curve(line: Line, null: float, seed: int) -> dict[str, Any]:
 
 
 def _ports(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per port: its strongest row, by area."""
+    """Per port its strongest row: one that halves the safe successes first, then by area, then by the
+    share of safe successes that it leaves on average."""
     found = []
     for port in dict.fromkeys(row["port"] for row in rows):
         mine = [row for row in rows if row["port"] == port and not row["skipped"]]
         if mine:
-            worst = min(mine, key=lambda row: row["area"]["area"]["value"])
+            worst = min(mine, key=_strength)
             found.append({"port": port, "row": worst["label"], "halved_at": worst["halved_at"]})
     return found
+
+
+def _strength(row: dict[str, Any]) -> tuple[bool, float, float]:
+    left = float(np.mean([cell["safe_success"]["rate"] for cell in row["cells"][1:]]))
+    return row["halved_at"] is None, row["area"]["area"]["value"], left
 
 
 def _cells(clean: Cell, lines: Sequence[Line]) -> list[Cell]:

@@ -226,6 +226,7 @@ def _print(console: Console, summary: dict[str, Any]) -> None:
     for port in summary["ports"]:
         at = port["halved_at"]
         told = "keeps half of its safe successes" if at is None else f"halved at {at:g}"
+        told = told if clean["safe_success"]["count"] else "no safe success to lose"
         console.print(f"  {port['port']:<12} weakest against {port['row']}: {told}")
     for notice in summary["notices"]:
         console.print(notice)

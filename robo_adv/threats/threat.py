@@ -43,6 +43,15 @@ MEANING = {
     "share": "share of steps",
     "steps": "control steps",
 }
+
+
+def meaning(port: str, unit: str) -> str:
+    """What a unit means on a port, in words."""
+    if port == "level" and unit == "range":
+        return "share of the way from a parameter's nominal value to the end of its range"
+    return MEANING[unit]
+
+
 TAIL = 6.0  # standard deviations beyond which Gaussian noise is cut
 
 
