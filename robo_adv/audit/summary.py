@@ -84,7 +84,8 @@ def _about(line: Line) -> dict[str, Any]:
     threat = line.row.threat
     return {
         "label": line.row.label, "port": threat.port, "attack": line.row.name, "norm": threat.norm,
-        "unit": threat.unit, "unit_meaning": meaning(threat.port, threat.unit), "slices": list(threat.slices),
+        "unit": threat.unit, "unit_meaning": meaning(threat.port, threat.unit),
+        "slices": list(threat.slices),
         "schedule": str(threat.schedule), "parameters": dict(line.row.parameters),
         "skipped": line.skipped,
     }  # fmt: skip

@@ -225,7 +225,8 @@ def test_pushes_move_the_robot_and_stop_with_the_cell(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in ATTACKS if issubclass(ATTACKS[n], LevelAttack)])
 def test_level_searches_keep_to_their_share_of_the_range(name: str) -> None:
     this = engine()
-    attack = ATTACKS[name](size=len(this.subject.world.design_space))
+    kind: Any = ATTACKS[name]
+    attack: LevelAttack = kind(size=len(this.subject.world.design_space))
     tried: list[Array] = []
 
     def judge(attacks: Any) -> Array:
