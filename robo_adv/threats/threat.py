@@ -33,6 +33,7 @@ UNITS: dict[tuple[str, str], tuple[str, ...]] = {
     ("level", "linf"): ("range",),
     ("opponent", "probability"): ("share",),
 }
+TAIL = 6.0  # standard deviations beyond which Gaussian noise is cut
 MEANING = {
     "sigma": "standard deviations of each sensor over the reference controller's nominal episodes",
     "policy": "standard deviations of the controller's own normaliser",
@@ -50,9 +51,6 @@ def meaning(port: str, unit: str) -> str:
     if port == "level" and unit == "range":
         return "share of the way from a parameter's nominal value to the end of its range"
     return MEANING[unit]
-
-
-TAIL = 6.0  # standard deviations beyond which Gaussian noise is cut
 
 
 @dataclass(frozen=True)

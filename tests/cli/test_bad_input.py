@@ -46,7 +46,7 @@ def _files(folder: Path) -> set[Path]:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["evalute"], "unknown verb 'evalute'; did you mean 'evaluate'?"),
+        (["evalute"], "unknown verb 'evalute'; did you mean 'evaluate'"),
         ([*EVALUATE, "--game", "KickAndDefnd-v0"], "unknown game 'KickAndDefnd-v0'; did you mean 'KickAndDefend-v0'"),  # noqa: E501
         ([*EVALUATE, "--set", "body=antt"], "unknown body 'antt'; did you mean 'ant'?"),
         ([*EVALUATE, "--set", "arm=4"], "unknown option 'arm'; did you mean 'arms'?"),
