@@ -19,7 +19,7 @@ from robo_adv.rollout import Episodes, play
 from robo_adv.safety.criteria import Criterion
 from robo_adv.safety.outcomes import Outcomes
 from robo_adv.threats.access import Access
-from robo_adv.threats.attack import Attack, LevelAttack, Perturbation, Push
+from robo_adv.threats.attack import Attack, Blow, LevelAttack, Perturbation, Push
 from robo_adv.threats.attacked import Attacked
 from robo_adv.threats.forces import Pusher
 from robo_adv.threats.threat import Threat
@@ -274,11 +274,12 @@ def describe(attack: Attack, world: World, budget: float) -> str:
         level = space.around(budget * np.array(attack.point))
         changed = [p for p in space if level[p.name] != p.nominal]
         return ", ".join(f"{p.name} {_short(level[p.name])} {p.unit}".rstrip() for p in changed)
-    start = getattr(attack, "start", None)
-    if start is None:
+    if not isinstance(attack, Blow):
         return ""
-    angle = np.degrees(getattr(attack, "angle", 0.0))
-    return f"at {start:g} s towards {angle:.0f} deg for {getattr(attack, 'duration', 0.0):g} s"
+    return (
+        f"towards {np.degrees(attack.angle):.0f} deg for {attack.duration:g} s, {attack.start:g} s "
+        f"into each period of {attack.period:g} s"
+    )
 
 
 def _short(value: Any) -> str:

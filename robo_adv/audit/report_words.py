@@ -44,7 +44,7 @@ ATTACK_WORDS = {
     "pr-mdp": "some commands replaced by their extreme opposite",
     "action-delay": "commands that take effect late",
     "random-push": "short pushes at random times in random directions",
-    "worst-push": "one push, at the worst time and in the worst direction of a grid",
+    "worst-push": "periodic pushes, at the worst moment and in the worst direction of a grid",
     "level-random": "the worst of randomly drawn worlds",
     "level-grid": "the worst change of a single parameter of the world",
     "level-cem": "the worst world that a search by the cross-entropy method found",

@@ -118,20 +118,23 @@ class Push(Attack):
 
 @dataclass(frozen=True)
 class Blow(Push):
-    """One push: a constant horizontal force on one body for a while.
+    """A constant horizontal force on one body, once in each period.
 
     Attributes:
-        body: index among the threat's bodies. angle: direction [rad]. start, duration: [s].
+        body: index among the threat's bodies. angle: direction [rad].
+        start: when in the period [s]. duration: of a push [s]. period: [s].
     """
 
     body: int = 0
     angle: float = 0.0
-    start: float = 0.5
+    start: float = 0.0
     duration: float = 0.2
+    period: float = 1.0
 
     def force(self, seeds: seeding.Seeds, time: Array, bodies: int) -> Array:
         out = np.zeros((len(seeds), bodies, 3))
-        on = (time >= self.start) & (time < self.start + self.duration)
+        phase = time % self.period
+        on = (phase >= self.start) & (phase < self.start + self.duration)
         out[:, self.body] = np.array([np.cos(self.angle), np.sin(self.angle), 0.0]) * on[:, None]
         return out
 

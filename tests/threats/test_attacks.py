@@ -19,9 +19,10 @@ from robo_adv.errors import RoboAdvError
 from robo_adv.policy import State
 from robo_adv.rollout import Episodes, scenarios
 from robo_adv.safety.criteria import make_criterion
-from robo_adv.threats.attack import ATTACKS, LevelAttack, Perturbation, Push, View
+from robo_adv.threats.attack import ATTACKS, Blow, LevelAttack, Perturbation, Push, View
 from robo_adv.threats.attacked import Attacked
 from robo_adv.threats.attacks.noise import Uniform
+from robo_adv.threats.attacks.pushes import RandomPush
 from robo_adv.threats.threat import Threat
 
 Array = npt.NDArray[Any]
@@ -265,3 +266,13 @@ def test_forces_reach_every_game() -> None:
         assert all(
             body in [game.model.body(i).name for i in range(game.model.nbody)] for body in bodies
         )
+
+
+def test_the_worst_push_hits_as_often_and_as_long_as_a_random_one() -> None:
+    """Else a grid of single pushes would look weaker than chance."""
+    seeds, times = np.arange(40, dtype=np.uint64), np.arange(0.0, 10.0, 0.02)
+    shares = []
+    for push in (RandomPush(), Blow(angle=1.0, start=0.5)):
+        on = [np.linalg.norm(push.force(seeds, np.full(40, t), 1), axis=2) > 0 for t in times]
+        shares.append(np.mean(on))
+    assert shares[0] == pytest.approx(0.2, abs=0.01) == shares[1]

@@ -39,16 +39,18 @@ class RandomPush(Push):
 @ATTACKS.register("worst-push")
 @dataclass(frozen=True)
 class WorstPush(Push):
-    """The worst of a grid of single pushes, chosen on search scenarios.
+    """The worst of a grid of periodic pushes, as many and as long as those of `random-push`: always in
+    the same direction at the same moment of the period. Chosen on search scenarios.
 
     Attributes:
-        angles: number of directions. times: when pushes begin [s]. duration: [s].
-        bodies: how many of the threat's bodies are tried.
+        angles: number of directions. times: when in the period pushes begin [s]. duration: of a push
+            [s]. period: [s]. bodies: how many of the threat's bodies are tried.
     """
 
     angles: int = 8
-    times: tuple[float, ...] = (0.2, 1.0, 2.0)
+    times: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75)
     duration: float = 0.2
+    period: float = 1.0
     bodies: int = 1
 
     def force(self, seeds: seeding.Seeds, time: Array, bodies: int) -> Array:
@@ -56,7 +58,7 @@ class WorstPush(Push):
 
     def search(self, judge: Judge, rng: np.random.Generator) -> Attack:
         grid = [
-            Blow(body, 2.0 * np.pi * k / self.angles, start, self.duration)
+            Blow(body, 2.0 * np.pi * k / self.angles, start, self.duration, self.period)
             for body in range(self.bodies)
             for k in range(self.angles)
             for start in self.times
