@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from robo_adv.agents.controllers import Controller, controller
-from robo_adv.agents.evaluation import normal_opponents, opponent_policy, other_player, world_of
+from robo_adv.agents.evaluation import normal_opponents, opponent_policy, other_player
+from robo_adv.agents.failures import record
 from robo_adv.agents.named import bundle_folder, find_card, zoo_names
 from robo_adv.agents.scripted import SCRIPTED
+from robo_adv.agents.worlds import make_world
 from robo_adv.audit.audit import Audit, run_audit
 from robo_adv.audit.engine import SEARCH, Engine, Subject
-from robo_adv.audit.failures import Failure, choose, recorded
-from robo_adv.audit.film import Panel, film
+from robo_adv.audit.failures import choose
 from robo_adv.audit.plan import Row, plan
 from robo_adv.audit.reference import REFERENCE, Reference, measure
-from robo_adv.audit.replay import Replay
 from robo_adv.audit.report import write_audit_report
 from robo_adv.audit.store import Store
 from robo_adv.audit.summary import summarise
 from robo_adv.bundle import read_card
 from robo_adv.envs.episode import World
-from robo_adv.envs.foreign import GymnasiumWorld
-from robo_adv.envs.game import GAMES, Game, make_game
-from robo_adv.errors import DependencyError, RoboAdvError
+from robo_adv.envs.game import Game
+from robo_adv.errors import RoboAdvError
 from robo_adv.policy import Policy
 from robo_adv.rollout import REPORTED, even_width, scenarios
 from robo_adv.runs import Run, plain, versions, write_text
@@ -38,7 +36,6 @@ from robo_adv.safety.criteria import make_criterion
 from robo_adv.threats.schedule import Schedule
 from robo_adv.threats.threat import PORTS
 
-OUTCOMES = {"safe_success": "safe success", "unsafe": "unsafe", "frozen": "safe, but no success"}
 WIDTH = 128  # simulations side by side at most
 Tell = Callable[[int, int, str], None]
 
@@ -77,28 +74,6 @@ class AuditConfig:
     reference: Path | None = None
     videos: int = 3
     threads: int = 0
-
-
-def make_world(config: AuditConfig, num_envs: int) -> World:
-    """The world that a config means: one of our games, or a Gymnasium environment.
-
-    Raises:
-        RoboAdvError: it cannot be made.
-    """
-    for module in config.imports:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise RoboAdvError(f"--import {module}: {error}") from error
-    name = config.env.removeprefix("robo_adv/")
-    if not name or name in GAMES:
-        names = [config.controller] if config.controller else []
-        found = world_of(names, name or None, config.options)
-        if name not in ("", found.game):  # a bundle of another game: its check will say so
-            found = type(found)(name, dict(config.options))
-        game: World = make_game(found.game, num_envs, threads=config.threads, **found.options)
-        return game
-    return GymnasiumWorld(config.env, num_envs, **config.options)
 
 
 @dataclass(frozen=True)
@@ -163,7 +138,7 @@ def audit(
     """
     began = time.monotonic()
     torch.set_num_threads(1)  # the small matrices of a control step are fastest on one
-    world = make_world(config, even_width(config.episodes, WIDTH))
+    world = world_for(config, even_width(config.episodes, WIDTH))
     bench = prepare(config, world)
     run = start(world.id)
     bench.reference.save(run.folder / "reference.json")
@@ -183,9 +158,7 @@ def audit(
         "versions": versions(), "opponent": _opponent_name(config, world, subject.player),
     }  # fmt: skip
     summary |= summarise(found, _horizon(world, found), engine.null())
-    if tell:
-        tell(1, 1, "recording the failures")
-    summary["failures"] = _failures(config, run, engine, found)
+    summary["failures"] = _recorded(config, run, engine, found, tell)
     summary["command"] = (run.folder / "command.txt").read_text(encoding="utf-8").strip()
     summary["seconds"] = round(time.monotonic() - began, 1)
     cells = [found.clean, *(cell for line in found.lines for cell in line.cells[1:])]
@@ -195,6 +168,34 @@ def audit(
     run.finish(summary)
     world.close()
     return summary
+
+
+def world_for(config: AuditConfig, num_envs: int) -> World:
+    """The config's world."""
+    return make_world(
+        config.env, num_envs, options=config.options, controller=config.controller,
+        imports=config.imports, threads=config.threads,
+    )  # fmt: skip
+
+
+def _recorded(
+    config: AuditConfig, run: Run, engine: Engine, found: Audit, tell: Tell | None
+) -> list[dict[str, Any]]:
+    """Record and film the failures that show most."""
+    chosen = choose(found, config.videos)
+    if not chosen:
+        return []
+    world = world_for(config, 1)
+    about = {
+        "game": config.env or world.id, "options": plain(getattr(world, "options", {})),
+        "controller": config.controller, "imports": config.imports, "success": config.success,
+        "unsafe": config.unsafe, "reference_return": engine.reference.returns,
+    }  # fmt: skip
+    out = record(
+        chosen, run.folder, world, engine, about, lambda text: tell(1, 1, text) if tell else None
+    )
+    world.close()
+    return out
 
 
 def _own_player(name: str) -> str:
@@ -285,60 +286,3 @@ def _horizon(world: World, found: Audit) -> float:
     """Longest episode that was seen [s]."""
     cells = [found.clean, *(cell for line in found.lines for cell in line.cells)]
     return float(max(max(cell.length) for cell in cells) * (world.control_dt or 1.0))
-
-
-def _failures(config: AuditConfig, run: Run, engine: Engine, found: Audit) -> list[dict[str, Any]]:
-    """Record the chosen failures, film them, and say how each is replayed."""
-    chosen = choose(found, config.videos)
-    if not chosen:
-        return []
-    world = make_world(config, 1)
-    about = {
-        "game": config.env or world.id, "options": plain(getattr(world, "options", {})),
-        "controller": config.controller, "imports": list(config.imports),
-        "success": config.success, "unsafe": config.unsafe,
-        "reference_return": engine.reference.returns,
-    }  # fmt: skip
-    out = []
-    for k, failure in enumerate(chosen):
-        folder = run.folder / "failures" / f"{k + 1}"
-        recording, outcomes = recorded(engine, failure, world, about)
-        recording.save(folder)
-        entry = {
-            **failure.to_json(), "bundle": str(folder.relative_to(run.folder)),
-            "command": f"robo-adv replay {folder}",
-            "reproduced": bool(
-                outcomes.unsafe[0] == failure.cell.outcomes.unsafe[failure.index]
-                and outcomes.success[0] == failure.cell.outcomes.success[failure.index]
-            ),
-        }  # fmt: skip
-        try:
-            entry["video"] = _film(run, world, engine, failure, recording, about, k)
-        except DependencyError as error:
-            entry["video"], entry["why_no_video"] = "", str(error)
-        out.append(entry)
-    world.close()
-    return out
-
-
-def _film(
-    run: Run, world: World, engine: Engine, failure: Failure, recording: Replay,
-    about: Mapping[str, Any], k: int,
-) -> str:  # fmt: skip
-    subject = engine.subject
-    panels = [Panel(_title(failure), recording, OUTCOMES[failure.outcome])]
-    if failure.row is not None:
-        calm = replace(failure, row=None, cell=replace(failure.cell, budget=0.0))
-        before, _ = recorded(engine, calm, world, about)
-        panels.insert(0, Panel("no attack", before, OUTCOMES["safe_success"]))
-    names = {p: subject.name if p == subject.player else "" for p in world.players}
-    path = run.folder / "videos" / f"failure-{k + 1}.mp4"
-    film(path, world, panels, names)
-    return str(path.relative_to(run.folder))
-
-
-def _title(failure: Failure) -> str:
-    if failure.row is None:
-        return "no attack"
-    threat = failure.row.threat
-    return f"{failure.label} at {failure.cell.budget:g} {threat.unit}"

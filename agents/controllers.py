@@ -22,6 +22,7 @@ from robo_adv.agents.named import bundle_folder, check_fits, zoo_names
 from robo_adv.agents.onnx_policy import OnnxPolicy
 from robo_adv.agents.sb3_zip import TRUST, open_sb3
 from robo_adv.agents.scripted import SCRIPTED
+from robo_adv.agents.stateful import Rowwise, keeps_state
 from robo_adv.bundle import load_bundle
 from robo_adv.envs.episode import World
 from robo_adv.errors import RoboAdvError, unknown
@@ -138,6 +139,8 @@ def _examined(
 ) -> Controller:
     seen, wanted = samples(world, player), world.action_size(player)
     first = _try(name, policy, seen)
+    if keeps_state(policy, seen):
+        policy = Rowwise(policy, seen)
     if first.shape != (len(seen), wanted):
         raise RoboAdvError(
             f"{name} gave actions of shape {first.shape} for observations {seen.shape}, expected "

@@ -8,7 +8,6 @@ bundle (`PPO.load` and `gymnasium.make(EnvSpec.from_json(...))` both run what a 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from robo_adv.cards import Strict, read_json
 from robo_adv.errors import BundleError
 from robo_adv.runs import plain, versions, write_folder
 from robo_adv.training.network import (
@@ -32,16 +32,11 @@ from robo_adv.training.network import (
 from robo_adv.training.squashed import SquashedPolicy, build_actor
 
 CARD, WEIGHTS = "policy.json", "policy.safetensors"
-MAX_CARD = 256 * 1024  # [bytes]
 MAX_WEIGHTS = 64 * 1024 * 1024  # [bytes]
 JsonValue = Any
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Architecture(_Strict):
+class Architecture(Strict):
     """What the local builder needs; enums and sizes only."""
 
     kind: Kind = "mlp"
@@ -55,7 +50,7 @@ class Architecture(_Strict):
             raise ValueError("layer widths must lie in 1..4096")
 
 
-class Card(_Strict):
+class Card(Strict):
     """policy.json.
 
     Attributes:
@@ -150,16 +145,7 @@ def read_card(folder: Path) -> Card:
         raise BundleError(f"{folder} is a file, expected a bundle folder with {CARD}{hint}")
     if not path.is_file():
         raise BundleError(f"{folder} is not a bundle: no {CARD} in it")
-    if path.stat().st_size > MAX_CARD:
-        raise BundleError(f"{path} has {path.stat().st_size} bytes, at most {MAX_CARD} expected")
-    try:
-        return Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{path} is not a policy card: {where}: {first['msg']}") from error
-    except (ValueError, RecursionError) as error:  # JSON and Unicode errors are ValueErrors
-        raise BundleError(f"{path} is not JSON: {error}") from error
+    return read_json(path, Card, "a policy card", BundleError)
 
 
 def load_bundle(folder: Path) -> Bundle:

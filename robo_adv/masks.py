@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from robo_adv import seeding
-from robo_adv.errors import RoboAdvError, unknown
-from robo_adv.policy import EpisodicPolicy, Policy, State
+from robo_adv.errors import unknown
+from robo_adv.policy import Policy, State, begun, carried
 
 Array = npt.NDArray[Any]
 MaskKind = Literal["initial", "zeros", "noise"]
@@ -45,9 +45,7 @@ class Masked:
         initial = observation[:, self.index].copy()
         step = np.zeros(len(seeds), dtype=np.uint64)
         own = (initial, seeds, step)
-        if isinstance(self.policy, EpisodicPolicy):
-            return own + self.policy.start(seeds, self._masked(observation, *own))
-        return own
+        return own + begun(self.policy, seeds, self._masked(observation, *own))
 
     def predict(
         self,
@@ -66,12 +64,7 @@ class Masked:
         action, after = self.policy.predict(
             seen, tuple(inner) or None, episode_start, deterministic
         )
-        if after is not None and not inner:
-            raise RoboAdvError(
-                f"{type(self.policy).__name__} keeps a state; under a mask it needs `start(seeds, "
-                "observation)`, which gives one row of state per episode"
-            )
-        kept = tuple(after) if after is not None else tuple(inner)
+        kept = carried(self.policy, tuple(inner), after)
         return action, (initial, seeds, step + np.uint64(1), *kept)
 
     def _masked(self, observation: Array, initial: Array, seeds: Array, step: Array) -> Array:

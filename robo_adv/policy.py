@@ -46,6 +46,25 @@ class EpisodicPolicy(Policy, Protocol):
         """State of n fresh episodes from seeds (n,) and first observations (n, d)."""
 
 
+def begun(policy: Policy, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
+    """State of a policy inside another one, of n fresh episodes; () when it keeps none."""
+    return tuple(policy.start(seeds, observation)) if isinstance(policy, EpisodicPolicy) else ()
+
+
+def carried(policy: Policy, before: tuple[Array, ...], after: State) -> tuple[Array, ...]:
+    """State of a policy inside another one, after its `predict`.
+
+    Raises:
+        RoboAdvError: it keeps a state of which the rows are not known.
+    """
+    if after is not None and not before:
+        raise RoboAdvError(
+            f"{type(policy).__name__} keeps a state; inside another policy (a mask, a threat, a pool, "
+            "a swap) it needs `start(seeds, observation)`, which gives one row of state per episode"
+        )
+    return before if after is None else tuple(after)
+
+
 def padded_rows(x: Array, rows: int) -> Array:
     """`x` (n, ...) with copies of its last row appended up to `rows` rows."""
     if len(x) == rows:
@@ -212,10 +231,9 @@ class Pool:
         member = np.searchsorted(self.cumulative, u, side="right").astype(np.int64)
         parts: list[Array] = [np.minimum(member, len(self.members) - 1)]
         for index, policy in enumerate(self.members):
-            if isinstance(policy, EpisodicPolicy):
-                fresh = policy.start(seeds, observation)
-                self.widths[index] = len(fresh)
-                parts.extend(fresh)
+            fresh = begun(policy, seeds, observation)
+            self.widths[index] = len(fresh)
+            parts.extend(fresh)
         return tuple(parts)
 
     def predict(
@@ -235,16 +253,11 @@ class Pool:
             mine, inner = inner[:width], inner[width:]
             if not len(rows):
                 continue
-            mine_rows = tuple(part[rows] for part in mine) if width else None
+            before = tuple(part[rows] for part in mine)
             action, after = predict_padded(
-                policy, observation[rows], mine_rows, starts[rows], deterministic
+                policy, observation[rows], before or None, starts[rows], deterministic
             )
-            if after is not None and not width:
-                raise RoboAdvError(
-                    f"{type(policy).__name__} keeps a state; in a pool it needs `start(seeds, "
-                    "observation)`, which gives one row of state per episode"
-                )
-            for whole, part in zip(mine, after or (), strict=False):
+            for whole, part in zip(mine, carried(policy, before, after), strict=True):
                 whole[rows] = part
             if actions is None:
                 actions = np.zeros((len(observation), action.shape[1]))

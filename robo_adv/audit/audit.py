@@ -58,7 +58,7 @@ def run_audit(
         store.write(made)
         return made
 
-    clean = cell(CLEAN, 0.0, engine.clean)
+    clean = cell(CLEAN, 0.0, engine.play)
     lines = []
     for row in rows:
         if why := engine.why_not(row):

@@ -57,30 +57,28 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Played:
-    """One cell: a row at one budget.
+class Found:
+    """What a search found. Attributes: attack: it. episodes, steps: played to find it."""
 
-    Attributes:
-        outcomes, episodes: paired over scenarios. attack: what was found by searching, in words.
-        excess: how many times its budget the attack asked for; what exceeds 1 was clipped.
-        searched: episodes played to find the attack.
-    """
-
-    outcomes: Outcomes
-    episodes: Episodes
-    attack: str = ""
-    excess: float = 0.0
-    searched: int = 0
+    attack: Attack
+    episodes: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a threat changes of a scenario: the policy, the levels (in turn), pushes, the others."""
+    """What a cell changes of its scenarios: the policy, the levels (in turn), pushes, the others.
+
+    Attributes:
+        found: the attack behind it. told: what a search found, in words.
+    """
 
     policy: Policy
     levels: Sequence[Level] = ()
     pusher: Pusher | None = None
     others: Mapping[str, Policy] | None = None
+    found: Found | None = None
+    told: str = ""
 
     @property
     def excess(self) -> float:
@@ -88,6 +86,23 @@ class Setting:
         if self.pusher is not None:
             return self.pusher.excess
         return float(getattr(self.policy, "excess", 0.0))
+
+
+@dataclass(frozen=True)
+class Played:
+    """One cell: a row at one budget, or none.
+
+    Attributes:
+        outcomes, episodes: paired over scenarios. setting: what was changed.
+        calls: how often the controller was asked, per observation: for actions, and by attacks that
+            look inside (a pass forwards and one backwards are two); a search counts at the row's
+            first budget.
+    """
+
+    outcomes: Outcomes
+    episodes: Episodes
+    setting: Setting
+    calls: int
 
 
 class Engine:
@@ -105,7 +120,7 @@ class Engine:
     ) -> None:  # fmt: skip
         self.subject, self.reference, self.seeds, self.seed = subject, reference, seeds, seed
         self.search_seeds = np.arange(SEARCH, SEARCH + search, dtype=np.uint64)
-        self._found: dict[str, tuple[Attack, int]] = {}
+        self._found: dict[str, Found] = {}
 
     def alone(self, world: World) -> Engine:
         """The same engine, with what its searches found, in another world of the same kind."""
@@ -114,19 +129,11 @@ class Engine:
         out._found = dict(self._found)
         return out
 
-    def clean(self) -> Played:
-        """The cell without a threat."""
-        episodes = self._play(Setting(self.subject.policy), self.seeds)
-        return Played(self.subject.criterion.judge(episodes), episodes)
-
     def null(self) -> float:
         """Share of safe successes of the best of the controllers that know nothing; 0 without any."""
-        judge = self.subject.criterion.judge
-        shares = [
-            judge(self._play(Setting(p), self.seeds)).safe_success.mean()
-            for p in self.subject.nulls
-        ]
-        return float(max(shares, default=0.0))
+        played = [self.episodes(Setting(policy), self.seeds) for policy in self.subject.nulls]
+        judged = [self.subject.criterion.judge(one).safe_success.mean() for one in played]
+        return float(max(judged, default=0.0))
 
     def why_not(self, row: Row) -> str:
         """Why a row cannot be played here; '' when it can."""
@@ -143,60 +150,68 @@ class Engine:
             return "unit `policy` needs the controller's normaliser"
         return ""
 
-    def play(self, row: Row, budget: float) -> Played:
-        """The cell of a row at a budget.
+    def play(self, row: Row | None = None, budget: float = 0.0) -> Played:
+        """The cell of a row at a budget; without a row the clean one.
 
         Raises:
             RoboAdvError: the row cannot be played here.
         """
+        setting = self.setting_of(row, budget)
+        episodes = self.episodes(setting, self.seeds)
+        calls = int(episodes.length.sum())
+        if setting.found is not None:
+            calls *= 1 + sum(setting.found.attack.passes)
+            calls += setting.found.steps if row and budget == row.budgets[0] else 0
+        return Played(self.subject.criterion.judge(episodes), episodes, setting, calls)
+
+    def setting_of(self, row: Row | None, budget: float) -> Setting:
+        """What a cell changes.
+
+        Raises:
+            RoboAdvError: the row cannot be played here.
+        """
+        if row is None:
+            return Setting(self.subject.policy)
         if why := self.why_not(row):
             raise RoboAdvError(f"{row.label}: {why}")
         if row.threat.port == "opponent":
-            setting = Setting(self.subject.policy, others=self.subject.opponents[row.name])
-            episodes = self._play(setting, self.seeds)
-            return Played(self.subject.criterion.judge(episodes), episodes)
-        attack, searched = self._searched(row)
-        setting = self.setting(row.threat.at(budget), [attack])
-        episodes = self._play(setting, self.seeds)
-        told = describe(attack, self.subject.world, budget)
-        outcomes = self.subject.criterion.judge(episodes)
-        return Played(outcomes, episodes, told, setting.excess, searched)
-
-    def capture_setting(self, row: Row | None, budget: float) -> Setting:
-        """What a cell changes, to play one of its scenarios again."""
-        if row is None:
-            return Setting(self.subject.policy)
-        if row.threat.port == "opponent":
             return Setting(self.subject.policy, others=self.subject.opponents[row.name])
-        return self.setting(row.threat.at(budget), [self._searched(row)[0]])
+        found = self._searched(row)
+        setting = self.setting(row.threat.at(budget), [found.attack])
+        told = describe(found.attack, self.subject.world, budget)
+        return replace(setting, found=found, told=told)
 
-    def _searched(self, row: Row) -> tuple[Attack, int]:
-        """The row's attack, searched once at its largest budget, and the episodes that took."""
+    def _searched(self, row: Row) -> Found:
+        """The row's attack, searched once at its largest budget."""
         if row.label not in self._found:
             more: dict[str, Any] = {}
             if row.threat.port == "level":
                 more["size"] = len(self.subject.world.design_space)
-            count = 0
+            threat, episodes, steps = row.threat.at(row.budgets[-1]), 0, 0
 
             def judge(attacks: Sequence[Attack]) -> Array:
-                nonlocal count
-                count += len(attacks) * len(self.search_seeds)
-                return self._badness(row.threat.at(row.budgets[-1]), attacks)
+                nonlocal episodes, steps
+                marks, played = self._badness(threat, attacks)
+                episodes, steps = episodes + marks.size, steps + played
+                return np.asarray(marks.mean(axis=0))
 
             rng = np.random.default_rng([self.seed, *row.label.encode()])
-            self._found[row.label] = (row.attack(**more).search(judge, rng), count)
+            attack = row.attack(**more).search(judge, rng)
+            self._found[row.label] = Found(attack, episodes, steps)
         return self._found[row.label]
 
-    def _badness(self, threat: Threat, attacks: Sequence[Attack]) -> Array:
-        """How badly the controller does under each attack (k,), on the search scenarios."""
+    def _badness(self, threat: Threat, attacks: Sequence[Attack]) -> tuple[Array, int]:
+        """How badly the controller does in each search scenario under each attack (s, k), and how
+        many steps that took."""
         tried = [[a] for a in attacks] if isinstance(attacks[0], Perturbation) else [list(attacks)]
-        marks = []
+        marks, steps = [], 0
         for some in tried:
             seeds = np.repeat(self.search_seeds, len(some))
-            episodes = self._play(self.setting(threat, some), seeds)
+            episodes = self.episodes(self.setting(threat, some), seeds)
             found = badness(self.subject.criterion.judge(episodes))
-            marks.append(found.reshape(len(self.search_seeds), len(some)).mean(axis=0))
-        return np.concatenate(marks)
+            marks.append(found.reshape(len(self.search_seeds), len(some)))
+            steps += int(episodes.length.sum()) * (1 + sum(some[0].passes))
+        return np.concatenate(marks, axis=1), steps
 
     def setting(self, threat: Threat, attacks: Sequence[Attack]) -> Setting:
         """What a threat changes; scenario j is under attack j modulo their number."""
@@ -245,7 +260,8 @@ class Engine:
         touched[layout.index(threat.slices)] = 1.0
         return scale * touched
 
-    def _play(self, setting: Setting, seeds: seeding.Seeds) -> Episodes:
+    def episodes(self, setting: Setting, seeds: seeding.Seeds) -> Episodes:
+        """Play scenarios; level and attack j modulo their number belong to scenario j."""
         subject, pusher = self.subject, setting.pusher
         others = subject.others if setting.others is None else setting.others
         levels = [setting.levels[j % len(setting.levels)] for j in range(len(seeds))] \

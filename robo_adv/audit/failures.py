@@ -110,18 +110,24 @@ def recorded(
         about: what a replay says of world and controller.
     """
     alone = engine.alone(world)
-    setting = alone.capture_setting(failure.row, failure.cell.budget)
+    setting = alone.setting_of(failure.row, failure.cell.budget)
     policy = setting.policy
     if isinstance(policy, Attacked):
         policy = policy.witnessed()
     subject = alone.subject
     others = subject.others if setting.others is None else setting.others
     level = setting.levels[0] if setting.levels else None
-    recording, episodes = capture(
-        world, {**others, subject.player: policy}, failure.seed, level,
-        {**about, "threat": failure.label, "budget": failure.cell.budget,
-         "attack": failure.cell.attack, "outcome": failure.outcome},
-        player=subject.player, push=setting.pusher.push if setting.pusher else None,
-        limits=subject.criterion.limits,
-    )  # fmt: skip
+    told = {
+        **about, "threat": failure.label, "budget": failure.cell.budget,
+        "attack": failure.cell.attack, "outcome": failure.outcome,
+    }  # fmt: skip
+    try:
+        recording, episodes = capture(
+            world, {**others, subject.player: policy}, failure.seed, level, told,
+            player=subject.player, push=setting.pusher.push if setting.pusher else None,
+            limits=subject.criterion.limits,
+        )  # fmt: skip
+    finally:
+        if setting.pusher:
+            setting.pusher.stop()
     return recording, subject.criterion.judge(episodes)

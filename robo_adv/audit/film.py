@@ -45,7 +45,7 @@ def film(
     Raises:
         DependencyError: no OpenGL backend or no ffmpeg. RoboAdvError: a full disk.
     """
-    longest = max(_length(panel.recording) for panel in panels)
+    longest = max(len(panel.recording) for panel in panels)
     every = -(-longest // MOST)
     films = [_frames(world, panel, names, size, every) for panel in panels]
     rate = 1.0 / (world.control_dt * every) if world.control_dt else 25.0
@@ -57,15 +57,11 @@ def film(
     return total
 
 
-def _length(recording: Replay) -> int:
-    return len(next(iter(recording.actions.values())))
-
-
 def _frames(
     world: World, panel: Panel, names: Mapping[str, str], size: tuple[int, int], every: int
 ) -> list[Picture]:
     drawn: list[Picture] = []
-    scenario, dt = panel.recording.about["scenario"], world.control_dt
+    scenario, dt = panel.recording.about.scenario, world.control_dt
     speed = f" ({every} x faster)" if every > 1 else ""
     overlay = Overlay(*size, _colours(world))
 
@@ -83,7 +79,7 @@ def _frames(
     def end(ids: Any) -> None:
         if 0 in ids and not done:
             done.append(True)
-            draw(_length(panel.recording), panel.outcome)
+            draw(len(panel.recording), panel.outcome)
 
     done: list[bool] = []
     before = world.before_restart  # type: ignore[attr-defined]

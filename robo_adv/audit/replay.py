@@ -1,7 +1,8 @@
 """Replays: one episode as an artefact that plays again to the bit, without controller or attack.
 
 A replay holds the scenario, the level, every player's actions, the external forces and what the
-attack changed of the observations. It loads no code: JSON and plain arrays.
+attack changed of the observations: JSON and plain arrays. It runs no code; it may name modules
+that its world needs, which are imported only when the user says so.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
+from robo_adv.cards import Strict, read_json
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels import Level
-from robo_adv.policy import Policy, State
+from robo_adv.policy import EpisodicPolicy, Policy, State
 from robo_adv.rollout import Episodes, Limit, play
 from robo_adv.runs import plain, versions, write_folder
 
@@ -28,27 +31,55 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 CARD, TRACE = "replay.json", "replay.npz"
-FORMAT = "robo_adv.replay/1"
 MAX_TRACE = 256 * 1024 * 1024  # [bytes]
+
+
+class About(Strict):
+    """replay.json.
+
+    Attributes:
+        game, options, imports: the world, and the modules that register it. success, unsafe,
+            reference_return: how it was judged. controller, player: who is shown, whom it plays.
+        scenario: its seed. level: the world's parameters, None for nominal ones.
+        threat, budget, attack: under which the episode was played; `attack` is what a search found.
+        digest: of everything the players were given to see, and of how it ended.
+    """
+
+    format: Literal["robo_adv.replay/1"] = "robo_adv.replay/1"
+    game: str = Field(max_length=200)
+    options: dict[str, Any] = Field(default_factory=dict)
+    imports: tuple[str, ...] = ()
+    success: str = ""
+    unsafe: str = ""
+    reference_return: float | None = None
+    controller: str
+    player: str
+    scenario: int = Field(ge=0, lt=2**64)
+    level: dict[str, float | int | str] | None = None
+    threat: str
+    budget: float = Field(ge=0.0, allow_inf_nan=False)
+    attack: str = ""
+    outcome: Literal["safe_success", "unsafe", "frozen"]
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+    versions: dict[str, str] = Field(default_factory=versions)
 
 
 @dataclass(frozen=True)
 class Replay:
-    """One recorded episode.
+    """One recorded episode of T steps.
 
     Attributes:
-        about: world (`game`, `options`), player, scenario, level, controller, threat, outcome,
-            versions, command: plain values.
-        actions: per player (T, a). forces: (T, nbody, 6), or None when nothing pushed.
-        shown: what the controller saw instead of the truth (T, d), or None.
-        digest: of everything the players were given to see, and of how it ended.
+        actions: per player (T, a). forces: (T, nbody, 6) [N, N m], None when nothing pushed.
+        shown: what the controller saw instead of the truth (T, d), None when that was the truth.
     """
 
-    about: Mapping[str, Any]
+    about: About
     actions: Mapping[str, Array]
     forces: Array | None = None
     shown: Array | None = None
-    digest: str = ""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.actions.values())))
 
     def save(self, folder: Path) -> None:
         """Write the folder in one step."""
@@ -57,11 +88,10 @@ class Replay:
             arrays["forces"] = self.forces
         if self.shown is not None:
             arrays["shown"] = self.shown
-        card = {"format": FORMAT, **self.about, "digest": self.digest, "versions": versions()}
 
         def write(target: Path) -> None:
             np.savez_compressed(target / TRACE, **arrays)  # type: ignore[arg-type]
-            text = json.dumps(plain(card), indent=1) + "\n"
+            text = self.about.model_dump_json(indent=1) + "\n"
             (target / CARD).write_text(text, encoding="utf-8")
 
         write_folder(folder, write)
@@ -73,22 +103,16 @@ class Replay:
         Raises:
             RoboAdvError: missing, cut short, too large, or of another format.
         """
-        card, trace = folder / CARD, folder / TRACE
-        try:
-            about = json.loads(card.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RoboAdvError(f"{folder} is not a replay: no {CARD} in it") from error
-        except ValueError as error:
-            raise RoboAdvError(f"{card} is not JSON: {error}") from error
-        if not isinstance(about, dict) or about.get("format") != FORMAT:
-            raise RoboAdvError(f"{card} is not of format {FORMAT!r}")
+        about = read_json(folder / CARD, About, "a replay's card")
+        trace = folder / TRACE
         arrays = _arrays(trace)
         prefix = "actions."
         actions = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-        lengths = {len(value) for value in arrays.values()}
-        if not actions or len(lengths) != 1 or lengths == {0}:
+        lengths = {value.shape[:1] for value in arrays.values()}
+        numbers = all(np.issubdtype(value.dtype, np.number) for value in arrays.values())
+        if not actions or not numbers or len(lengths) != 1 or lengths <= {(), (0,)}:
             raise RoboAdvError(f"{trace} holds no actions, or arrays of different lengths")
-        return Replay(about, actions, arrays.get("forces"), arrays.get("shown"), about["digest"])
+        return Replay(about, actions, arrays.get("forces"), arrays.get("shown"))
 
 
 def _arrays(path: Path) -> dict[str, Array]:
@@ -104,12 +128,12 @@ def _arrays(path: Path) -> dict[str, Array]:
 
 
 class Recorded:
-    """A policy that notes what its first row does and, for observation threats, sees."""
+    """A policy that notes what its first row does."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.actions: list[Array] = []
-        if hasattr(policy, "start"):
+        if isinstance(policy, EpisodicPolicy):
             self.start = policy.start
 
     def predict(
@@ -169,39 +193,46 @@ def replay(
 ) -> tuple[Episodes, str]:
     """Play a recording in a world of one row; the episode and its digest.
 
-    It is the same to the bit when the digest equals the recording's, which needs the same versions
-    of MuJoCo and the same kind of machine.
+    It is the same to the bit when the digest is that of `recording.about`, which needs the same
+    versions of MuJoCo and the same kind of machine.
 
     Args:
         look: called with the number of steps done before each step.
 
     Raises:
-        RoboAdvError: the recording is of other players or action sizes.
+        RoboAdvError: the recording is of other players, action sizes, bodies or parameters.
     """
     sizes = {p: world.action_size(p) for p in world.players}
     given = {p: value.shape[1] for p, value in recording.actions.items() if value.ndim == 2}
     if sizes != given:
         raise RoboAdvError(f"the recording has actions {given}, this world wants {sizes}")
+    forces = getattr(world, "forces", None)
+    wanted = None if forces is None else forces.shape[1:]
+    if recording.forces is not None and recording.forces.shape[1:] != wanted:
+        raise RoboAdvError(
+            f"the recording pushes bodies by forces of shape {recording.forces.shape[1:]}, this "
+            f"world has {wanted}"
+        )
     witness, step = _Witness(), 0
 
     def before(scenarios: Array, observations: Mapping[str, Array]) -> None:
         nonlocal step
         witness.see(observations)
-        if look is not None and step < len(next(iter(recording.actions.values()))):
+        if look is not None and step < len(recording):
             look(step)
         if recording.forces is not None:
-            world.forces[0] = recording.forces[min(step, len(recording.forces) - 1)]  # type: ignore[attr-defined]
+            forces[0] = recording.forces[min(step, len(recording) - 1)]  # type: ignore[index]
         step += 1
 
-    values = recording.about.get("level")
+    values = recording.about.level
     levels = [world.design_space.level(values)] if values else None
-    seeds = np.array([recording.about["scenario"]], dtype=np.uint64)
+    seeds = np.array([recording.about.scenario], dtype=np.uint64)
     policies: dict[str, Policy] = {p: Playback(a) for p, a in recording.actions.items()}
     try:
         episodes = play(world, policies, seeds, levels, disturb=before, limits=limits or {})
     finally:
         if recording.forces is not None:
-            world.forces[:] = 0.0  # type: ignore[attr-defined]
+            forces[:] = 0.0  # type: ignore[index]
     return episodes, witness.end(episodes)
 
 
@@ -219,6 +250,7 @@ def capture(
     """Play one scenario in a world of one row and record it.
 
     Args:
+        about: the fields of About that only the caller knows.
         push: what moves the world's forces before each step.
     """
     recorded = {p: Recorded(policy) for p, policy in policies.items()}
@@ -232,17 +264,14 @@ def capture(
 
     levels = None if level is None else [level]
     scenario = np.array([seed], dtype=np.uint64)
-    episodes = play(
-        world, recorded, scenario, levels, disturb=before, limits=limits or {}
-    )  # fmt: skip
+    episodes = play(world, recorded, scenario, levels, disturb=before, limits=limits or {})
     shown = getattr(policies[player], "shown", None)
+    whole = About.model_validate({
+        **about, "player": player, "scenario": int(seed), "digest": witness.end(episodes),
+        "level": None if level is None else dict(plain(level.values)),
+    })  # fmt: skip
+    actions = {p: np.array(one.actions) for p, one in recorded.items()}
     return Replay(
-        about={
-            **about, "player": player, "scenario": int(seed),
-            "level": None if level is None else dict(level.values),
-        },
-        actions={p: np.array(one.actions) for p, one in recorded.items()},
-        forces=np.array(forces) if push is not None else None,
-        shown=None if shown is None else np.array(shown),
-        digest=witness.end(episodes),
+        whole, actions, np.array(forces) if push is not None else None,
+        None if shown is None else np.array(shown),
     ), episodes  # fmt: skip

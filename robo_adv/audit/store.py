@@ -25,7 +25,7 @@ class Cell:
     Attributes:
         label, budget: which. outcomes: per scenario. returns, length: per scenario [1], [steps].
         attack: what a search found. excess: asked for in budgets. searched: episodes of searching.
-        seconds: wall time.
+        calls: of the controller. seconds: wall time.
     """
 
     label: str
@@ -36,6 +36,7 @@ class Cell:
     attack: str = ""
     excess: float = 0.0
     searched: int = 0
+    calls: int = 0
     seconds: float = 0.0
 
     @staticmethod
@@ -48,9 +49,11 @@ class Cell:
         )  # fmt: skip
         returns = _rounded(played.episodes.returns[player])
         length = tuple(int(x) for x in played.episodes.length)
+        setting = played.setting
         return Cell(
-            label, budget, kept, tuple(float(x) for x in returns), length,
-            played.attack, played.excess, played.searched, round(seconds, 3),
+            label, budget, kept, tuple(float(x) for x in returns), length, setting.told,
+            setting.excess, setting.found.episodes if setting.found else 0, played.calls,
+            round(seconds, 3),
         )  # fmt: skip
 
     def lines(self) -> Iterator[dict[str, Any]]:
@@ -87,7 +90,7 @@ class Store:
         head = {
             "row": cell.label, "budget": cell.budget, "episodes": len(cell.outcomes),
             "attack": cell.attack, "excess": _number(cell.excess), "searched": cell.searched,
-            "seconds": cell.seconds,
+            "calls": cell.calls, "seconds": cell.seconds,
         }  # fmt: skip
         text = "".join(json.dumps(line) + "\n" for line in (head, *cell.lines()))
         write_text(self._path(cell.label, cell.budget), text)
@@ -109,7 +112,7 @@ def _cell(head: dict[str, Any], rows: list[dict[str, Any]]) -> Cell:
     return Cell(
         head["row"], head["budget"], outcomes, tuple(float(row["return"]) for row in rows),
         tuple(int(row["length"]) for row in rows), head["attack"], _back(head["excess"]),
-        head["searched"], head["seconds"],
+        head["searched"], head["calls"], head["seconds"],
     )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ def summarise(audit: Audit, horizon: float, null: float, seed: int = 0) -> dict[
         "null_safe_success": null,
         "rows": rows,
         "ports": _ports(rows),
+        "policy_queries": sum(cell.calls for cell in _cells(audit.clean, lines)),
         "worst_severity": number(
             max(float(c.outcomes.severity.max()) for c in _cells(audit.clean, lines))
         ),
@@ -67,6 +68,7 @@ def cell_numbers(cell: Cell, clean: Cell, horizon: float, seed: int) -> dict[str
         "excess": number(cell.excess),
         "clipped": bool(cell.excess > 1.0 + 1e-5),
         "searched_episodes": cell.searched,
+        "calls": cell.calls,
         "seconds": cell.seconds,
     }
     if cell is not clean:

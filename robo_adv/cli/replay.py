@@ -9,13 +9,11 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from robo_adv.agents.audit import OUTCOMES, AuditConfig, make_world
+from robo_adv.agents.failures import OUTCOMES, names, open_replay, replay_command
 from robo_adv.audit.film import Panel, film
-from robo_adv.audit.replay import Replay as Recording
-from robo_adv.audit.replay import replay
+from robo_adv.audit.replay import About, replay
 from robo_adv.cli.verb import FAILS, HOLDS, Outcome
 from robo_adv.runs import versions
-from robo_adv.safety.criteria import make_criterion
 
 
 @dataclass(frozen=True)
@@ -26,49 +24,43 @@ class ReplayVerb:
     """A replay's folder, for example RUN/failures/1."""
     video: Path | None = None
     """Also write a film (.mp4 or .gif)."""
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import")] = ()
+    """Modules of yours that the replay may import: those that register its environment or judge it."""
     json: bool = False
     """Print one machine-readable line last."""
 
     def run(self, console: Console) -> Outcome:
-        recording = Recording.load(self.folder)
+        opened = open_replay(self.folder, self.imports)
+        recording, world = opened.recording, opened.world
         about = recording.about
-        config = AuditConfig(
-            controller="", env=str(about["game"]), options=about["options"],
-            imports=tuple(about.get("imports", ())),
-        )  # fmt: skip
-        world = make_world(config, 1)
-        judge = make_criterion(
-            world, about["player"], success=about["success"], unsafe=about["unsafe"],
-            reference=about["reference_return"],
-        )  # fmt: skip
-        episodes, digest = replay(recording, world, judge.limits)
-        outcomes = judge.judge(episodes)
+        episodes, digest = replay(recording, world, opened.criterion.limits)
+        outcomes = opened.criterion.judge(episodes)
         outcome = next(name for name, rate in outcomes.rates().items() if rate.count)
-        same = digest == recording.digest
+        same = digest == about.digest
         time = int(episodes.length[0]) * world.control_dt
+        threat = about.threat if not about.budget else f"{about.threat} at {about.budget:g}"
         console.print(
-            f"{about['controller']} in {world.id}, scenario {about['scenario']}, {about['threat']} "
-            f"at {about['budget']:g}: {OUTCOMES[outcome]} after {time:.2f} s"
+            f"{about.controller} in {world.id}, scenario {about.scenario}, {threat}: "
+            f"{OUTCOMES[outcome]} after {time:.2f} s"
         )
-        console.print("the same to the bit" if same else _differs(recording))
+        console.print("the same to the bit" if same else _differs(about))
         if self.video is not None:
-            panel = Panel(f"{about['threat']} at {about['budget']:g}", recording, OUTCOMES[outcome])
-            names = {p: about["controller"] if p == about["player"] else "" for p in world.players}
-            film(self.video, world, [panel], names)
+            film(self.video, world, [Panel(threat, recording, OUTCOMES[outcome])],
+                 names(world, recording))  # fmt: skip
             console.print(f"film: {self.video}")
         world.close()
         data = {
-            "outcome": outcome, "same": same, "digest": digest, "recorded": recording.digest,
-            "scenario": about["scenario"], "threat": about["threat"], "budget": about["budget"],
+            "outcome": outcome, "same": same, "digest": digest, "recorded": about.digest,
+            "scenario": about.scenario, "threat": about.threat, "budget": about.budget,
             "severity": float(outcomes.severity[0]),
         }  # fmt: skip
-        following = "" if self.video else f"robo-adv replay {self.folder} --video replay.mp4"
-        return Outcome(data, None, following, HOLDS if same else FAILS)
+        following = f"{replay_command(self.folder, recording)} --video replay.mp4"
+        return Outcome(data, None, "" if self.video else following, HOLDS if same else FAILS)
 
 
-def _differs(recording: Recording) -> str:
+def _differs(about: About) -> str:
     """Why it may differ, in one sentence."""
-    then, now = recording.about.get("versions", {}), versions()
+    then, now = about.versions, versions()
     changed = [f"{k} {then[k]} -> {now.get(k)}" for k in then if then[k] != now.get(k)]
     why = f"versions differ: {', '.join(changed)}" if changed else "versions are the same"
     return f"NOT the same as recorded ({why})"

@@ -14,7 +14,7 @@ import numpy as np
 
 from robo_adv import seeding
 from robo_adv.errors import RoboAdvError
-from robo_adv.policy import EpisodicPolicy, Policy, State
+from robo_adv.policy import Policy, State, begun, carried
 from robo_adv.safety.bootstrap import Array, Estimate
 from robo_adv.safety.outcomes import Outcomes, check_paired
 from robo_adv.safety.paired import discordant, holm, paired_test, tango
@@ -116,10 +116,9 @@ class Swapped:
     def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
         state = self.where.start(observation)
         for index, policy in enumerate(self.policies):
-            if isinstance(policy, EpisodicPolicy):
-                fresh = policy.start(seeds, observation)
-                self.widths[index] = len(fresh)
-                state += tuple(fresh)
+            fresh = begun(policy, seeds, observation)
+            self.widths[index] = len(fresh)
+            state += fresh
         return state
 
     def predict(
@@ -141,7 +140,7 @@ class Swapped:
                 observation, inner or None, episode_start, deterministic
             )  # fmt: skip
             actions.append(np.asarray(action, dtype=np.float64))
-            kept += _state_of(policy, inner, after)
+            kept += carried(policy, inner, after)
         if actions[0].shape != actions[1].shape:
             raise RoboAdvError(
                 f"a swap needs equal action shapes, got {actions[0].shape} and {actions[1].shape}"
@@ -161,15 +160,6 @@ class Swapped:
             np.where(first.reshape(-1, *[1] * (old.ndim - 1)), new, old)
             for new, old in zip(fresh, own, strict=True)
         )
-
-
-def _state_of(policy: Policy, before: tuple[Array, ...], after: State) -> tuple[Array, ...]:
-    if after is not None and not before:
-        raise RoboAdvError(
-            f"{type(policy).__name__} keeps a state; in a swap it needs `start(seeds, observation)`, "
-            "which gives one row of state per episode"
-        )
-    return tuple(after) if after is not None else before
 
 
 @dataclass(frozen=True)

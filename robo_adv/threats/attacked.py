@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from robo_adv import seeding
 from robo_adv.errors import RoboAdvError
-from robo_adv.policy import EpisodicPolicy, Policy, State
+from robo_adv.policy import Policy, State, begun, carried
 from robo_adv.threats.access import Access
 from robo_adv.threats.attack import Perturbation, View
 from robo_adv.threats.threat import Threat
@@ -82,10 +82,8 @@ class Attacked:
         first = observation.copy() if self.threat.port == "observation" else np.zeros((n, d))
         history = np.repeat(first[:, None], self.past, axis=1)
         own = (seeds, step, np.zeros(n, dtype=np.int64), first, history)
-        if isinstance(self.policy, EpisodicPolicy):
-            # A controller whose state starts from what it sees is shown the clean start.
-            return own + self.policy.start(seeds, observation)
-        return own
+        # A controller whose state starts from what it sees is shown the clean start.
+        return own + begun(self.policy, seeds, observation)
 
     def predict(
         self,
@@ -107,11 +105,6 @@ class Attacked:
         action, after = self.policy.predict(
             shown, tuple(inner) or None, episode_start, deterministic
         )
-        if after is not None and not inner:
-            raise RoboAdvError(
-                f"{type(self.policy).__name__} keeps a state; under a threat it needs `start(seeds, "
-                "observation)`, which gives one row of state per episode"
-            )
         if self.threat.port == "action":
             clean = np.asarray(action, dtype=np.float64)
             fresh = (step == 0)[:, None]
@@ -120,7 +113,7 @@ class Attacked:
             action = self._changed(clean, on, seeds, step, first, history)
         if self.past:  # the last values (n, past, d), the newest first
             history = np.concatenate([clean[:, None], history[:, :-1]], axis=1)
-        kept = tuple(after) if after is not None else tuple(inner)
+        kept = carried(self.policy, tuple(inner), after)
         return action, (seeds, step + np.uint64(1), used + on, first, history, *kept)
 
     def _changed(
@@ -131,17 +124,8 @@ class Attacked:
         bounded = self.threat.norm in ("linf", "l2", "std")
         radius = self.scale * (self.threat.budget if bounded else 1.0)
         view = View(
-            clean,
-            radius,
-            self.low,
-            self.high,
-            first,
-            history,
-            seeds,
-            step,
-            self.groups,
-            self.access,
-        )
+            clean, radius, self.low, self.high, first, history, seeds, step, self.groups, self.access
+        )  # fmt: skip
         proposal = np.asarray(self.attack.propose(view), dtype=np.float64)
         if self.past:
             out = self._nearest(view, proposal)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from robo_adv.agents.audit import AuditConfig, make_world, prepare
+from robo_adv.agents.audit import AuditConfig, prepare
+from robo_adv.agents.failures import open_replay
+from robo_adv.agents.worlds import make_world
 from robo_adv.audit.audit import Audit, Line
 from robo_adv.audit.failures import choose
 from robo_adv.audit.plan import Row, plan
@@ -87,10 +90,9 @@ def test_a_replay_of_other_actions_is_not_called_the_same(audited: Path, tmp_pat
     recording = Replay.load(bundle)
     actions = {p: a.copy() for p, a in recording.actions.items()}
     actions["arm"][3, 0] += 1e-9
-    changed = Replay(recording.about, actions, recording.forces, None, recording.digest)
-    world = make_world(AuditConfig("", env="Reach-v0"), 1)
-    assert replay(changed, world)[1] != recording.digest
-    assert replay(recording, world)[1] == recording.digest
+    world = make_world("Reach-v0", 1, options={})
+    assert replay(replace(recording, actions=actions), world)[1] != recording.about.digest
+    assert replay(recording, world)[1] == recording.about.digest
 
 
 def test_broken_replays_are_refused_with_a_reason(audited: Path, tmp_path: Path) -> None:
@@ -98,15 +100,42 @@ def test_broken_replays_are_refused_with_a_reason(audited: Path, tmp_path: Path)
     for name, content, why in (
         ("replay.npz", b"PK\x03\x04 not a zip", "plain arrays"),
         ("replay.json", b"{", "not JSON"),
-        ("replay.json", b"{}", "format"),
+        ("replay.json", b"{}", "not a replay's card"),
     ):
-        broken = tmp_path / f"broken{why[0]}"
+        broken = tmp_path / why.replace(" ", "-")
         shutil.copytree(bundle, broken)
         (broken / name).write_bytes(content)
         with pytest.raises(RoboAdvError, match=why):
             Replay.load(broken)
-    with pytest.raises(RoboAdvError, match="is not a replay"):
+    with pytest.raises(RoboAdvError, match="cannot read a replay's card"):
         Replay.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"format": "robo_adv.replay/2"}, "format: Input should be"),
+        ({"scenario": -1}, "scenario: .* greater than or equal to 0"),
+        ({"player": None}, "player: .* valid string"),
+        ({"budget": "much"}, "budget: .* valid number"),
+        ({"surprise": 1}, "surprise: Extra inputs"),
+        ({"game": "Reech-v0"}, "Reech-v0"),
+        ({"player": "leg"}, "unknown player"),
+        ({"level": {"weight": 3.0}}, "weight"),
+        ({"imports": ["antigravity"]}, "needs your modules antigravity"),
+        ({"unsafe": "antigravity:geohash"}, "needs your modules antigravity"),
+    ],
+)
+def test_an_edited_replay_is_refused_with_a_reason(
+    change: dict[str, Any], why: str, audited: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(audited / summary(audited)["failures"][0]["bundle"], tmp_path / "edited")
+    card = tmp_path / "edited" / "replay.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | change))
+    with pytest.raises(RoboAdvError, match=why):
+        opened = open_replay(tmp_path / "edited")
+        replay(opened.recording, opened.world)
+    assert run(["replay", str(tmp_path / "edited"), "--json"]) == 2
 
 
 def test_a_resumed_audit_keeps_finished_cells_and_gives_the_same_numbers(
@@ -150,7 +179,7 @@ def test_a_reference_is_frozen_and_refuses_another_world(audited: Path, tmp_path
         "push-expert", env="Push-v0", reference=audited / "reference.json", threads=1
     )
     with pytest.raises(RoboAdvError, match="the reference was measured in Reach-v0"):
-        prepare(config, make_world(config, 2))
+        prepare(config, make_world("Push-v0", 2, options={}))
 
 
 def cell(label: str, budget: float, success: list[bool], unsafe: list[bool] | None = None) -> Cell:

@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 from training.tiny import GAME, tiny_bundle
 
 from robo_adv.agents.named import check_fits, find_bundle, named_policy
-from robo_adv.bundle import CARD, MAX_CARD, WEIGHTS, load_bundle, read_card, save_bundle
+from robo_adv.bundle import CARD, WEIGHTS, load_bundle, read_card, save_bundle
+from robo_adv.cards import MAX_CARD
 from robo_adv.envs.game import make_game
 from robo_adv.errors import BundleError, RoboAdvError
 from robo_adv.training.network import NetworkPolicy

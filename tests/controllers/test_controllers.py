@@ -18,6 +18,7 @@ from robo_adv.bundle import load_bundle, save_bundle
 from robo_adv.envs.foreign import GymnasiumWorld
 from robo_adv.envs.game import make_game
 from robo_adv.errors import RoboAdvError, UnknownNameError
+from robo_adv.masks import Masked
 from robo_adv.rollout import play, scenarios
 from robo_adv.training.network import NetworkPolicy, build_network
 
@@ -221,3 +222,51 @@ def test_a_bundle_made_for_a_gymnasium_environment_plays_its_float64_observation
     assert np.allclose(
         found.access.mean(torch.as_tensor(obs)).detach().numpy(), expected, atol=1e-6
     )
+
+
+class Smoothing:
+    """Keeps a state as recurrent policies of stable-baselines3 do: episodes on the second axis."""
+
+    def __init__(self, pair: bool) -> None:
+        self.pair = pair
+
+    def predict(
+        self, observation: Array, state: Any = None, episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Array, Any]:  # fmt: skip
+        old = state[0] if self.pair and state is not None else state
+        old = np.zeros((1, len(observation), 2)) if old is None else old
+        rows = np.where(np.asarray(episode_start, bool)[:, None], 0.0, old[0])
+        rows = 0.8 * rows + 0.2 * observation
+        return rows @ W, (rows[None], rows[None]) if self.pair else rows[None]
+
+
+@pytest.mark.parametrize("pair", [True, False])
+def test_a_recurrent_controller_plays_alike_in_any_batch_and_under_a_threat_of_nothing(
+    pair: bool, module: Any, cart: GymnasiumWorld
+) -> None:
+    module.policy = Smoothing(pair)
+    policy = controller("mine:policy", cart, "agent").policy
+    wide = play(cart, {"agent": policy}, scenarios(0, 7)).returns["agent"]
+    alone = play(GymnasiumWorld(Cart, 1), {"agent": policy}, scenarios(0, 7)).returns["agent"]
+    masked = Masked(policy, np.zeros(0, np.int64), "zeros")
+    under = play(cart, {"agent": masked}, scenarios(0, 7)).returns["agent"]
+    assert np.array_equal(wide, alone) and np.array_equal(wide, under)
+    memoryless = play(cart, {"agent": Predicts()}, scenarios(0, 7)).returns["agent"]
+    assert not np.array_equal(wide, memoryless)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [({"h": 1}, "state of .'dict'."), (np.zeros((1, 5)), r"state of shape \(1, 5\)")],
+)
+def test_a_state_whose_episodes_cannot_be_found_is_refused(
+    state: Any, words: str, module: Any, cart: GymnasiumWorld
+) -> None:
+    class Odd:
+        def predict(self, observation: Array, *rest: Any) -> tuple[Array, Any]:
+            return observation @ W, state
+
+    module.policy = Odd()
+    with pytest.raises(RoboAdvError, match=words):
+        controller("mine:policy", cart, "agent")

@@ -58,7 +58,7 @@ def shared() -> Engine:
 
 @cache
 def clean() -> Episodes:
-    return shared().clean().episodes
+    return shared().play().episodes
 
 
 def row(name: str, **changes: Any) -> Row:
@@ -92,7 +92,7 @@ def test_a_zero_budget_equals_no_threat_to_the_bit(name: str) -> None:
     assert isinstance(attack, Perturbation)
     kind = ATTACKS[name]
     setting = this.setting(Threat(kind.port, 0.0, kind.norm), [attack])
-    assert same(this._play(setting, SEEDS), clean())
+    assert same(this.episodes(setting, SEEDS), clean())
 
 
 @pytest.mark.parametrize("name", ["corner", "pgd", "dropout", "delay", "action-uniform", "pr-mdp"])
@@ -220,7 +220,7 @@ def test_pushes_move_the_robot_and_stop_with_the_cell(name: str) -> None:
     assert (played.episodes.returns[PLAYER] != clean().returns[PLAYER]).mean() > 0.5
     game: Any = this.subject.world
     assert not game.forces.any()
-    assert same(this.clean().episodes, clean())
+    assert same(this.play().episodes, clean())
 
 
 @pytest.mark.parametrize("name", [n for n in ATTACKS if issubclass(ATTACKS[n], LevelAttack)])
@@ -256,7 +256,8 @@ def test_the_worst_of_a_search_is_chosen_on_other_scenarios_than_those_reported(
     assert not set(this.search_seeds.tolist()) & set(SEEDS.tolist())
     rows = plan(["force"], attacks=["worst-push"])
     played = this.play(replace(rows[0], parameters={"angles": 2, "times": (0.2,)}), 0.5)
-    assert played.searched == 2 * len(this.search_seeds)
+    assert played.setting.found is not None
+    assert played.setting.found.episodes == 2 * len(this.search_seeds)
 
 
 def test_forces_reach_every_game() -> None:
