@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from robo_adv.agents.named import bundle_folder, find_card, zoo_names
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.agents.worlds import make_world
 from robo_adv.audit.audit import Audit, run_audit
+from robo_adv.audit.compare import compare, look_closer, primary_of
 from robo_adv.audit.engine import SEARCH, Engine, Subject
 from robo_adv.audit.failures import choose
 from robo_adv.audit.plan import Row, plan
@@ -28,11 +29,12 @@ from robo_adv.audit.summary import summarise
 from robo_adv.bundle import read_card
 from robo_adv.envs.episode import World
 from robo_adv.envs.game import Game
-from robo_adv.errors import RoboAdvError
+from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.policy import Policy
 from robo_adv.rollout import REPORTED, even_width, scenarios
 from robo_adv.runs import Run, plain, versions, write_text
 from robo_adv.safety.criteria import make_criterion
+from robo_adv.safety.verdict import Thresholds
 from robo_adv.threats.schedule import Schedule
 from robo_adv.threats.threat import PORTS
 
@@ -48,6 +50,8 @@ class AuditConfig:
         controller, env: names. options: of the game, or keywords of the environment.
         opponent: who plays the other player under normal conditions. adversaries: of port `opponent`.
         budgets: per port, instead of the suite's. search: scenarios per tried attack.
+        baseline: a controller to compare with; `primary` names the row that carries the verdict, by
+            `thresholds` (names of `verdict.Thresholds`).
     """
 
     controller: str
@@ -74,6 +78,9 @@ class AuditConfig:
     reference: Path | None = None
     videos: int = 3
     threads: int = 0
+    baseline: str = ""
+    primary: str = ""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,8 +93,8 @@ class Bench:
     rows: list[Row]
 
 
-def prepare(config: AuditConfig, world: World) -> Bench:
-    """Names to policies, the reference and the plan.
+def prepare(config: AuditConfig, world: World, reference: Reference | None = None) -> Bench:
+    """Names to policies, the reference (measured on the controller, unless one is given) and the plan.
 
     Raises:
         RoboAdvError: something does not exist or does not fit.
@@ -97,7 +104,7 @@ def prepare(config: AuditConfig, world: World) -> Bench:
         config.controller, world, player, trust=config.trust, statistics=config.statistics
     )
     others = _others(config, world, player)
-    reference = _reference(config, world, player, found.policy, others)
+    reference = reference or _reference(config, world, player, found.policy, others)
     judge = make_criterion(
         world, player, success=config.success, unsafe=config.unsafe, reference=reference.returns
     )
@@ -138,13 +145,63 @@ def audit(
     """
     began = time.monotonic()
     torch.set_num_threads(1)  # the small matrices of a control step are fastest on one
+    limits = thresholds_of(config)
     world = world_for(config, even_width(config.episodes, WIDTH))
-    bench = prepare(config, world)
+    first = replace(config, controller=config.baseline) if config.baseline else config
+    baseline = prepare(first, world)
+    bench = prepare(config, world, baseline.reference) if config.baseline else baseline
+    if config.baseline and bench.engine.subject.player != baseline.engine.subject.player:
+        raise RoboAdvError(
+            f"{config.baseline} plays {baseline.engine.subject.player}, {config.controller} plays "
+            f"{bench.engine.subject.player}; compare controllers of one player"
+        )
+    if config.baseline:
+        common = [row.label for row in bench.rows
+                  if not bench.engine.why_not(row) and not baseline.engine.why_not(row)]  # fmt: skip
+        primary_of(common, config.primary)
     run = start(world.id)
     bench.reference.save(run.folder / "reference.json")
-    found = run_audit(bench.engine, bench.rows, Store(run.folder), tell)
-    engine, subject = bench.engine, bench.engine.subject
-    summary: dict[str, Any] = {
+    engine, null = bench.engine, bench.engine.null()
+    summary = _about(config, bench, world)
+    tell_first, tell_second = _halves(tell, config) if config.baseline else (None, tell)
+    if config.baseline:
+        theirs = run_audit(
+            baseline.engine, baseline.rows, Store(run.folder / "baseline"), tell_first
+        )
+    found = run_audit(engine, bench.rows, Store(run.folder), tell_second)
+    summary |= summarise(found, _horizon(world, found), null)
+    if config.baseline:
+        if tell:
+            tell(1, 1, "where they differ, and what that does")
+        summary |= _compared(config, limits, (bench, found), (baseline, theirs), null)
+    summary["failures"] = _recorded(config, run, engine, found, tell)
+    summary["command"] = (run.folder / "command.txt").read_text(encoding="utf-8").strip()
+    summary["seconds"] = round(time.monotonic() - began, 1)
+    cells = [found.clean, *(cell for line in found.lines for cell in line.cells[1:])]
+    lines = "".join(json.dumps(line) + "\n" for cell in cells for line in cell.lines())
+    write_text(run.folder / "episodes.jsonl", lines)
+    write_audit_report(run.folder / "report.html", summary, cells, run.folder)
+    run.finish(summary)
+    world.close()
+    return summary
+
+
+def thresholds_of(config: AuditConfig) -> Thresholds:
+    """What was declared for the verdict.
+
+    Raises:
+        RoboAdvError: no such threshold, or not a share.
+    """
+    for name in config.thresholds:
+        if name not in vars(Thresholds()):
+            raise unknown("threshold", name, vars(Thresholds()))
+    return Thresholds(**config.thresholds)
+
+
+def _about(config: AuditConfig, bench: Bench, world: World) -> dict[str, Any]:
+    """Who is audited, where and how."""
+    subject = bench.engine.subject
+    return {
         "format": "robo_adv.audit/1",
         "controller": config.controller, "kind": bench.controller.kind, "world": world.id,
         "options": plain(getattr(world, "options", {})), "player": subject.player,
@@ -157,17 +214,37 @@ def audit(
                       for k in ("controller", "world", "episodes", "seed", "returns")},
         "versions": versions(), "opponent": _opponent_name(config, world, subject.player),
     }  # fmt: skip
-    summary |= summarise(found, _horizon(world, found), engine.null())
-    summary["failures"] = _recorded(config, run, engine, found, tell)
-    summary["command"] = (run.folder / "command.txt").read_text(encoding="utf-8").strip()
-    summary["seconds"] = round(time.monotonic() - began, 1)
-    cells = [found.clean, *(cell for line in found.lines for cell in line.cells[1:])]
-    lines = "".join(json.dumps(line) + "\n" for cell in cells for line in cell.lines())
-    write_text(run.folder / "episodes.jsonl", lines)
-    write_audit_report(run.folder / "report.html", summary, cells, run.folder)
-    run.finish(summary)
-    world.close()
-    return summary
+
+
+def _halves(tell: Tell | None, config: AuditConfig) -> tuple[Tell | None, Tell | None]:
+    """Progress of the baseline's cells, and of the candidate's after them."""
+    if tell is None:
+        return None, None
+    said = tell
+    return (
+        lambda done, total, what: said(done, 2 * total, f"{config.baseline}: {what}"),
+        lambda done, total, what: said(total + done, 2 * total, f"{config.controller}: {what}"),
+    )
+
+
+def _compared(
+    config: AuditConfig, limits: Thresholds, candidate: tuple[Bench, Audit],
+    baseline: tuple[Bench, Audit], null: float,
+) -> dict[str, Any]:  # fmt: skip
+    """The comparison and the error profile, as fields of the summary."""
+    (bench, found), (other, theirs) = candidate, baseline
+    clean = found.clean.outcomes, theirs.clean.outcomes
+    world, context = bench.engine.subject.world, None
+    profile: dict[str, Any]
+    try:
+        profile, context = look_closer(bench.engine, other.engine.subject.policy, clean)
+        profile["baseline"] = config.baseline
+    except RoboAdvError as error:  # actions without bounds have no error in parts of their range
+        profile = {"why_not": str(error), "baseline": config.baseline}
+    summary = summarise(theirs, _horizon(world, theirs), null)
+    summary |= {"controller": config.baseline, "kind": other.controller.kind}
+    side = compare(found, theirs, null, limits, config.primary, context)
+    return {"compare": {"baseline": summary, **side}, "error_profile": profile}
 
 
 def world_for(config: AuditConfig, num_envs: int) -> World:

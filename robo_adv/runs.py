@@ -147,6 +147,12 @@ class Run:
     def done(self) -> bool:
         return (self.folder / "DONE").exists()
 
+    def change(self, config: Mapping[str, Any]) -> None:
+        """Give the run another config, for example more steps; it is no longer done."""
+        self.config = {**self.config, "config": plain(config)}
+        self.write_json("config.json", self.config)
+        (self.folder / "DONE").unlink(missing_ok=True)
+
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file of the run, atomically."""
         write_text(self.folder / name, json.dumps(plain(value), indent=1) + "\n")

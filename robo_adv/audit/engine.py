@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from robo_adv.envs.episode import World
 
 Array = npt.NDArray[Any]
+Disturb = Callable[[Array, Mapping[str, Array]], None]
 SEARCH = 4_000_000  # first scenario seed on which attacks are searched; never reported
 
 
@@ -260,8 +261,14 @@ class Engine:
         touched[layout.index(threat.slices)] = 1.0
         return scale * touched
 
-    def episodes(self, setting: Setting, seeds: seeding.Seeds) -> Episodes:
-        """Play scenarios; level and attack j modulo their number belong to scenario j."""
+    def episodes(
+        self, setting: Setting, seeds: seeding.Seeds, look: Disturb | None = None
+    ) -> Episodes:
+        """Play scenarios; level and attack j modulo their number belong to scenario j.
+
+        Args:
+            look: called before each step, as `play` calls its `disturb`; of no use with pushes.
+        """
         subject, pusher = self.subject, setting.pusher
         others = subject.others if setting.others is None else setting.others
         levels = [setting.levels[j % len(setting.levels)] for j in range(len(seeds))] \
@@ -269,7 +276,7 @@ class Engine:
         try:
             return play(
                 subject.world, {**others, subject.player: setting.policy}, seeds, levels,
-                limits=subject.criterion.limits, disturb=pusher.push if pusher else None,
+                limits=subject.criterion.limits, disturb=pusher.push if pusher else look,
             )  # fmt: skip
         finally:
             if pusher:

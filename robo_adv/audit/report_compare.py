@@ -20,7 +20,7 @@ TRADE = {
 VERDICTS = {
     "NET GAIN": "it costs nothing that matters and withstands more",
     "FAIR TRADE": "it costs something, and attacks are frequent enough to pay that back",
-    "NET LOSS": "it costs more than it gives back under attack",
+    "NET LOSS": "it does harm, or costs more than it gives back under attack",
     "INCONCLUSIVE": "these episodes do not decide",
 }
 PARTS = {
@@ -48,8 +48,27 @@ def compared(summary: Numbers) -> dict[str, Any] | None:
             (label, [_trade(trade, key) for key in TRADE])
             for label, trade in compare.get("trades", {}).items()
         ],
-        "meanings": [TRADE[key][:2] for key in TRADE],
+        "meanings": [TRADE[key][:2] for key in TRADE], "primary": compare.get("primary", ""),
+        **_contexts(compare.get("contexts") or {}),
     }  # fmt: skip
+
+
+def _contexts(found: Numbers) -> dict[str, Any]:
+    """Situations, the worst first; none where there is only one."""
+    contexts = found.get("contexts", [])
+    if len(contexts) < 2:
+        return {"contexts": [], "worst": ""}
+    rows = [
+        {
+            "name": c["name"], "episodes": c["episodes"], "judged": c["judged"],
+            "text": words.estimate(c["difference"], 100.0),
+            "value": words.number(c["difference"]["value"]), "p": words.p_value(c["adjusted_p"]),
+        }
+        for c in contexts
+    ]  # fmt: skip
+    told = words.estimate(found["degradation"], 100.0)
+    worst = f"{found['name']}, by {told} points" if found["name"] else ""
+    return {"contexts": rows, "worst": worst}
 
 
 def _trade(trade: Numbers, key: str) -> dict[str, Any]:
@@ -101,12 +120,18 @@ def profiled(summary: Numbers) -> dict[str, Any] | None:
     found = summary.get("error_profile")
     if not found:
         return None
+    if found.get("why_not"):
+        return {"why_not": found["why_not"]}
     parts = found["parts"]
     most = max((words.number(p["high"]) for p in parts.values()), default=0.0) or 1.0
     scale = 100.0 / most
     return {
         "baseline": str(found.get("baseline", "")), "total": words.short(found.get("total")),
-        "block": found.get("block_steps"), "most": words.short(most),
+        "block": _block(found), "most": words.short(most), "why_not": "",
+        "contexts": [
+            {"name": c["name"], "share": words.percent(c["share"]), "size": words.short(c["size"])}
+            for c in found.get("contexts", []) if len(found["contexts"]) > 1
+        ],
         "parts": [
             {
                 "name": key, "meaning": PARTS.get(key, ""), "text": words.estimate(part),
@@ -123,3 +148,8 @@ def profiled(summary: Numbers) -> dict[str, Any] | None:
             for key, r in found.get("removals", {}).items()
         ],
     }  # fmt: skip
+
+
+def _block(found: Numbers) -> str:
+    steps, seconds = f"{found.get('block_steps')} steps", found.get("block_seconds")
+    return f"{steps}, {words.short(seconds)} s" if seconds else steps

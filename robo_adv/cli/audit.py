@@ -31,9 +31,17 @@ _HEAT = ((0.9, "green"), (0.5, "yellow"), (0.0, "red"))
 class AuditVerb:
     """Audit a controller over every port of the loop; writes a report with videos."""
 
-    controller: Annotated[str, tyro.conf.Positional]
+    controller: Annotated[str, tyro.conf.Positional] = ""
     """zoo:<name>, a bundle's or run's folder, FILE.onnx, module:callable, a scripted policy, or
-    FILE.zip of stable-baselines3 with --trust. (With --resume: leave it out.)"""
+    FILE.zip of stable-baselines3 with --trust. (With --compare or --resume: leave it out.)"""
+    compare: tuple[str, str] | None = None
+    """Two controllers, BEFORE AFTER: both are audited in the same scenarios, in units of the first;
+    the report says what the second costs and gains, as a verdict."""
+    primary: str = ""
+    """With --compare: the row that carries the verdict, e.g. observation/pgd."""
+    declare: tuple[str, ...] = ()
+    """With --compare: what does not matter, and how many episodes are attacked in service, as shares,
+    e.g. tax=0.02 harm=0.01 context=0.05 prevalence=0.1 (these)."""
     env: str = ""
     """A game (`robo-adv list`), or any Gymnasium environment with Box actions, e.g. Hopper-v5; by
     default what the controller's card says."""
@@ -94,14 +102,6 @@ class AuditVerb:
     json: bool = False
     """Print one machine-readable line last."""
 
-    @staticmethod
-    def parse(arguments: list[str]) -> AuditVerb:
-        """From the command line; `--resume` needs no controller."""
-        resuming = any(a == "--resume" or a.startswith("--resume=") for a in arguments)
-        if resuming and (not arguments or arguments[0].startswith("-")):
-            arguments = ["-", *arguments]
-        return tyro.cli(AuditVerb, args=arguments, prog="robo-adv audit")
-
     def run(self, console: Console) -> Outcome:
         conditions = [Gate.parse(text) for text in self.fail_if]
         config, start, runs = self._config()
@@ -124,6 +124,9 @@ class AuditVerb:
         _print(console, summary)
         code = _judge(console, conditions, summary)
         data = {key: summary[key] for key in ("controller", "world", "clean", "ports", "rows")}
+        if "compare" in summary:
+            told = summary["compare"]
+            data["compare"] = {k: told[k] for k in ("verdict", "primary", "cells") if k in told}
         return Outcome(data, run.folder, _next(summary, run.folder), code)
 
     def _config(self) -> tuple[AuditConfig, Callable[[str], Run], list[Run]]:
@@ -140,8 +143,15 @@ class AuditVerb:
 
             return _read(old.config["config"]), resume, runs
         check_seed(self.seed, 2**63)
+        if bool(self.controller) == bool(self.compare):
+            raise RoboAdvError(
+                "an audit needs one controller, or --compare BEFORE AFTER; got "
+                + (f"both {self.controller} and --compare" if self.compare else "none")
+            )
+        before, after = self.compare or ("", self.controller)
         config = AuditConfig(
-            controller=self.controller, env=self.env, options=parse_options(self.set),
+            controller=after, baseline=before, primary=self.primary,
+            thresholds=parse_shares(self.declare), env=self.env, options=parse_options(self.set),
             player=self.player, opponent=self.opponent, adversaries=self.adversaries,
             ports=self.ports, suite=self.suite, attacks=self.attacks,
             budgets=parse_budgets(self.budgets), unit=self.unit, slices=self.slices,
@@ -176,6 +186,22 @@ def parse_budgets(pairs: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
             raise RoboAdvError(
                 f"budgets {pair!r} are not PORT=NUMBER,NUMBER,..., for example observation=0.05,0.15"
             ) from error
+    return out
+
+
+def parse_shares(pairs: tuple[str, ...]) -> dict[str, float]:
+    """`NAME=NUMBER` pairs.
+
+    Raises:
+        RoboAdvError: another form.
+    """
+    out = {}
+    for pair in pairs:
+        name, _, number = pair.partition("=")
+        try:
+            out[name] = float(number)
+        except ValueError as error:
+            raise RoboAdvError(f"--declare {pair!r} is not NAME=NUMBER, e.g. tax=0.02") from error
     return out
 
 
@@ -228,6 +254,12 @@ def _print(console: Console, summary: dict[str, Any]) -> None:
         told = "keeps half of its safe successes" if at is None else f"halved at {at:g}"
         told = told if clean["safe_success"]["count"] else "no safe success to lose"
         console.print(f"  {port['port']:<12} weakest against {port['row']}: {told}")
+    if "compare" in summary:
+        said = summary["compare"].get("verdict")
+        name = summary["compare"]["baseline"]["controller"]
+        console.print(f"against {name}: {said['verdict'] if said else 'no threat reached both'}")
+        for reason in said["reasons"] if said else ():
+            console.print(f"  {reason}")
     for notice in summary["notices"]:
         console.print(notice)
 

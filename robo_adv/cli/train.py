@@ -63,7 +63,8 @@ class Train:
     runs: Path = Path("runs")
     """Where run folders go."""
     resume: Path | None = None
-    """Continue this run folder; all other options come from it."""
+    """Continue this run folder; all other options come from it, but for --steps, which trains a run on
+    beyond what it was started with."""
     json: bool = False
     """Print one machine-readable line last."""
 
@@ -85,7 +86,7 @@ class Train:
 
     def run(self, console: Console) -> Outcome:
         if self.resume is not None:
-            return resume(self.resume, console)
+            return resume(self.resume, console, self.steps)
         config = self._config()
         check_counts(config)
         check_seed(self.seed)
@@ -180,13 +181,18 @@ def config_from(kind: Any, values: dict[str, Any]) -> Any:
         raise RoboAdvError(f"the run's config does not fit this version: {error}") from error
 
 
-def resume(folder: Path, console: Console) -> Outcome:
-    """Continue a training run of any recipe from its last checkpoint."""
+def resume(folder: Path, console: Console, steps: int | None = None) -> Outcome:
+    """Continue a training run of any recipe from its last checkpoint, up to `steps` when given."""
     run = Run.open(folder)
-    recipe = run.config.get("verb", "")
-    if recipe not in RECIPES or not isinstance(run.config.get("config"), dict):
+    recipe, config = run.config.get("verb", ""), run.config.get("config")
+    if recipe not in RECIPES or not isinstance(config, dict):
         raise RoboAdvError(f"{folder} is a run of {recipe!r}, which is not a training")
-    if run.done:
-        raise RoboAdvError(f"{folder} is finished; nothing to resume")
     kind, train = RECIPES[recipe]
+    config_from(kind, config)  # refuse a broken one before anything changes
+    if steps is not None and steps < config["steps"]:
+        raise RoboAdvError(f"{folder} trains for {config['steps']} steps, got --steps {steps}")
+    if steps is not None and steps > config["steps"]:
+        run.change({**config, "steps": steps})
+    if run.done:
+        raise RoboAdvError(f"{folder} is finished; train it on with --steps N, above {config['steps']}")
     return finished(run, train(config_from(kind, run.config["config"]), run, resume=True))

@@ -87,7 +87,7 @@ def test_two_controllers_stand_side_by_side(audited: Audited, tmp_path: Path) ->
     }}  # fmt: skip
     page = written(tmp_path, summary, cells)
     assert "hard against soft: NET LOSS" in page.text and "The tax is 12." in page.text
-    assert "It costs more than it gives back under attack." in page.text
+    assert "It does harm, or costs more than it gives back under attack." in page.text
     assert page.text.count("12 [2, 23]") >= 5 and "<0.001" in page.text
     for each in (before, summary):
         cell = each["rows"][3]["cells"][2]["safe_success"]

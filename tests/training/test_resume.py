@@ -180,7 +180,23 @@ def test_resuming_from_the_command_line_takes_the_config_from_the_run(
     assert main.run(["train", "--resume", str(folder)]) == 0
     assert_same_run(Run.open(whole), Run.open(folder))
     assert main.run(["train", "--resume", str(folder)]) == 2
-    assert "is finished; nothing to resume" in capsys.readouterr().err
+    assert "is finished; train it on with --steps N, above 640" in capsys.readouterr().err
+
+
+def test_a_finished_run_that_trains_on_equals_a_longer_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def arguments(steps: int, root: str) -> list[str]:
+        return ["train", "--steps", str(steps), "--checkpoint-every", "256", "--opponents", "zero",
+                *FLAGS, "--runs", str(tmp_path / root)]  # fmt: skip
+
+    assert main.run(arguments(768, "long")) == main.run(arguments(512, "short")) == 0
+    (whole,) = (tmp_path / "long" / "KickAndDefend-v0" / "protagonist").iterdir()
+    (folder,) = (tmp_path / "short" / "KickAndDefend-v0" / "protagonist").iterdir()
+    assert main.run(["train", "--resume", str(folder), "--steps", "256"]) == 2
+    assert "trains for 512 steps, got --steps 256" in capsys.readouterr().err
+    assert main.run(["train", "--resume", str(folder), "--steps", "768"]) == 0
+    assert_same_run(Run.open(whole), Run.open(folder))
 
 
 _BOOT = "from training.tiny import shrink; shrink(); from robo_adv.cli.main import main; main()"
