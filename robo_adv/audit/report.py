@@ -159,12 +159,8 @@ def _facts(summary: Numbers) -> list[tuple[str, str]]:
     reference, criterion = summary.get("reference") or {}, summary.get("criterion") or {}
     searched = sum(row["episodes"] for row in report_tables.searches(summary))
     episodes = sum(int(line["episodes"]) for line in report_tables.lines(summary))
-    limits = criterion.get("limits") or {}
-    if isinstance(limits, Mapping):
-        limits = [f"{key}: {value}" for key, value in limits.items()]
     reported = [
         ("success", criterion.get("success", "")), ("unsafe", criterion.get("unsafe", "")),
-        ("limits", "; ".join(map(str, [limits] if isinstance(limits, str) else limits))),
         ("white-box access", ", ".join(map(str, summary.get("access", ()))) or "none: a black box"
          if "access" in summary else ""),
         ("reference for units", f"{reference['controller']}, {reference.get('episodes', '?')} "

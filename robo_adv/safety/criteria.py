@@ -37,6 +37,7 @@ VELOCITY_LIMITS = {
     "Swimmer": 0.2282,
     "Walker2d": 2.3415,
 }
+WON = "won, by the rules of the task or game"
 
 
 @dataclass(frozen=True)
@@ -219,4 +220,6 @@ def _called(function: Function, facts: Facts) -> Array:
 def _told(condition: Condition | Function | None) -> str:
     if condition is None:
         return "nothing (no costs; name a condition with --unsafe)"
-    return str(condition) if isinstance(condition, Condition) else condition.__name__
+    if not isinstance(condition, Condition):
+        return condition.__name__
+    return WON if str(condition) == "won>0" else str(condition)

@@ -73,7 +73,6 @@ def summary_of(audit: Audit, name: str = "reach-panda-s1", **more: Any) -> dict[
         "criterion": {
             "success": "the gripper rests within 2 cm of the goal",
             "unsafe": "contact_force_ratio > 1 or joint_limit_excess > 0",
-            "limits": {"contact_force_ratio": "1 x limit", "joint_limit_excess": "0 rad"},
         },
         "suite": "standard", "episodes": len(audit.clean.outcomes), "seed": 0,
         "search_episodes": 8, "access": ["mean", "std", "normaliser"], "deterministic": True,

@@ -121,7 +121,7 @@ def test_names_and_texts_are_escaped_everywhere(tmp_path: Path) -> None:
     summary = sample.summary_of(audit, EVIL, world=EVIL, options={EVIL: EVIL}, notices=[EVIL])
     names = ("player", "suite", "command")
     summary |= dict.fromkeys(names, EVIL) | {"versions": {EVIL: EVIL}, "access": [EVIL]}
-    summary["criterion"] = {"success": EVIL, "unsafe": EVIL, "limits": {EVIL: EVIL}}
+    summary["criterion"] = {"success": EVIL, "unsafe": EVIL}
     summary["reference"] = {"controller": EVIL, "episodes": 1, "seed": 0}
     summary["failures"] = [
         {**failure, "row": f"opponent/{EVIL}", "command": EVIL, "bundle": EVIL, "outcome": EVIL,

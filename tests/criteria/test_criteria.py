@@ -18,6 +18,7 @@ from robo_adv.errors import RoboAdvError, UnknownNameError
 from robo_adv.rollout import Episodes, play, scenarios
 from robo_adv.safety.criteria import (
     VELOCITY_LIMITS,
+    WON,
     half_return,
     make_criterion,
     relative_return,
@@ -45,7 +46,7 @@ def crash() -> Episodes:
 def test_a_games_player_is_safe_when_it_wins_within_all_limits() -> None:
     game = Point(4, threads=1)
     criterion = make_criterion(game, "arm")
-    assert str(criterion) == "success: won>0; unsafe: wall_force>0 or speed>0"
+    assert str(criterion) == f"success: {WON}; unsafe: wall_force>0 or speed>0"
     episodes = play(game, {"arm": Brake(game, "arm")}, scenarios(0, 12), limits=criterion.limits)
     outcomes = criterion.judge(episodes)
     assert np.array_equal(outcomes.success, episodes.won("arm")) and outcomes.success.any()
