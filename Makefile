@@ -22,7 +22,7 @@ $(READY): pyproject.toml setup.py constraints.txt
 	touch $@
 	@$(MAKE) --no-print-directory gl || echo "set up; only pictures and videos need what is missing above"
 
-demo: setup  ## the main job: beat a shipped controller, measure it, show it
+demo: setup  ## the main job: audit a shipped controller over every port
 	$(BIN)/robo-adv demo
 
 # One thread per process for numerical libraries: two workers share the cores already.

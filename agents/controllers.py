@@ -6,8 +6,10 @@ with `trust`, a stable-baselines3 zip.
 
 from __future__ import annotations
 
+import hashlib
 import random
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,9 @@ from robo_adv.agents.onnx_policy import OnnxPolicy
 from robo_adv.agents.sb3_zip import TRUST, open_sb3
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.agents.stateful import Rowwise, keeps_state
-from robo_adv.bundle import load_bundle
+from robo_adv.bundle import load_bundle, read_card
 from robo_adv.envs.episode import World
-from robo_adv.errors import RoboAdvError, unknown
+from robo_adv.errors import BundleError, RoboAdvError, unknown
 from robo_adv.policy import ROWS, EpisodicPolicy, Policy, State, predict_padded
 from robo_adv.threats.access import Access
 
@@ -48,7 +50,7 @@ class Controller:
         deterministic: whether it acts alike on equal observations.
         reproducible: whether an episode is the same when it is played again; random controllers are
             made so by seeding their random numbers per episode and step, where that works.
-        notes: what a report must say of it, in sentences.
+        notes: what a report must say of it, in sentences. digest: sha256 of its file; '' without one.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Controller:
     deterministic: bool
     reproducible: bool
     notes: tuple[str, ...] = ()
+    digest: str = ""
 
     @property
     def black_box(self) -> bool:
@@ -81,6 +84,9 @@ def controller(
     Raises:
         RoboAdvError: no such controller, or one that does not fit the world.
     """
+    folder = None if Path(name).is_file() else bundle_folder(name)
+    if folder is not None and (card := read_card(folder)).game != world.id:
+        raise BundleError(f"{name} was made for {card.player!r} in {card.game}, not for {world.id}")
     if player not in world.players:
         raise unknown(f"player of {world.id}", player, world.players)
     if statistics is not None and not name.endswith(".zip"):
@@ -88,7 +94,8 @@ def controller(
     kind, policy, access = _find(name, world, player, trust, statistics)
     if world.observation_space(player).dtype != np.float32 and kind == "bundle":
         policy = Single(policy)
-    return _examined(name, kind, policy, access, world, player)
+    found = _examined(name, kind, policy, access, world, player)
+    return replace(found, digest=_digest(name, folder))
 
 
 def _find(
@@ -121,6 +128,15 @@ def _find(
     )  # fmt: skip
 
 
+def _digest(name: str, folder: Path | None) -> str:
+    """Of the bundle's weights, the file, or the module's source."""
+    if folder is not None:
+        return read_card(folder).sha256
+    module = sys.modules.get(name.partition(":")[0])
+    path = Path(getattr(module, "__file__", None) or "") if ":" in name else Path(name)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
 def _check_spaces(model: Any, name: str, world: World, player: str) -> None:
     """Raises RoboAdvError unless a model's flat spaces are the world's."""
     pairs = (
@@ -138,6 +154,8 @@ def _examined(
     name: str, kind: str, policy: Policy, access: Access, world: World, player: str
 ) -> Controller:
     seen, wanted = samples(world, player), world.action_size(player)
+    if kind in ("callable", "onnx", "sb3"):
+        policy = Guarded(policy, name)
     first = _try(name, policy, seen)
     if keeps_state(policy, seen):
         policy = Rowwise(policy, seen)
@@ -170,10 +188,13 @@ def _try(name: str, policy: Policy, seen: Array) -> Array:
     state = policy.start(seeds, seen) if isinstance(policy, EpisodicPolicy) else None
     try:
         action, _ = predict_padded(policy, seen.copy(), state, np.ones(len(seen), bool), True)
-        return np.asarray(action, dtype=np.float64)
+        action = np.asarray(action)
+        if action.dtype.kind not in "fiub":
+            raise RoboAdvError(f"{name} gave actions of type {action.dtype}, expected real numbers")
+        return action.astype(np.float64)
     except RoboAdvError:
         raise
-    except Exception as error:  # the controller is the user's own code
+    except (Exception, SystemExit) as error:  # the controller is the user's own code
         raise RoboAdvError(
             f"{name} fails on observations of shape {(ROWS, *seen.shape[1:])}, dtype {seen.dtype}: "
             f"{type(error).__name__}: {error}"
@@ -183,6 +204,32 @@ def _try(name: str, policy: Policy, seen: Array) -> Array:
 def _repeats(name: str, policy: Policy, seen: Array, first: Array) -> bool:
     """Whether it acts alike again, twice."""
     return all(np.array_equal(_try(name, policy, seen), first, equal_nan=True) for _ in range(2))
+
+
+class Guarded:
+    """A controller of the user's, which may fail at any time."""
+
+    def __init__(self, policy: Policy, name: str) -> None:
+        self.policy, self.name = policy, name
+        if isinstance(policy, EpisodicPolicy):
+            self.start = policy.start
+
+    def predict(
+        self,
+        observation: Array,
+        state: State = None,
+        episode_start: Array | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Array, State]:
+        try:
+            return self.policy.predict(observation, state, episode_start, deterministic)
+        except RoboAdvError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise RoboAdvError(
+                f"{self.name} fails on observations of shape {observation.shape}, dtype "
+                f"{observation.dtype}: {type(error).__name__}: {error}"
+            ) from error
 
 
 class Single:
@@ -235,8 +282,11 @@ class Reseeded:
         starts = np.zeros(len(observation), bool) if episode_start is None else episode_start
         kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
         try:
-            actions = []
+            actions: list[Array] = []
             for i, seed in enumerate(draws):
+                if i and seed == draws[i - 1]:  # a copy that fills up the batch
+                    actions.append(actions[-1])
+                    continue
                 random.seed(int(seed))
                 np.random.seed(int(seed))
                 torch.manual_seed(int(seed))

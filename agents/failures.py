@@ -14,7 +14,7 @@ from robo_adv.audit.failures import Failure, recorded
 from robo_adv.audit.film import Panel, film
 from robo_adv.audit.replay import Replay
 from robo_adv.envs.episode import World
-from robo_adv.errors import DependencyError, RoboAdvError
+from robo_adv.errors import RoboAdvError
 from robo_adv.safety.criteria import Criterion, make_criterion
 
 OUTCOMES = {"safe_success": "safe success", "unsafe": "unsafe", "frozen": "safe, but no success"}
@@ -46,13 +46,16 @@ def record(
             "video": str(video.relative_to(folder)),
         }  # fmt: skip
         try:
-            panels = [Panel(_title(failure), recording, OUTCOMES[failure.outcome])]
+            since = float(outcomes.time_to_violation[0])
+            panels = [
+                Panel(_title(failure), recording, OUTCOMES[failure.outcome], since, entry["why"])
+            ]
             if failure.row is not None:
                 calm = replace(failure, row=None, cell=replace(failure.cell, budget=0.0))
                 before, _ = recorded(engine, calm, world, about)
                 panels.insert(0, Panel("no attack", before, OUTCOMES["safe_success"]))
             film(video, world, panels, names(world, recording))
-        except DependencyError as error:
+        except RoboAdvError as error:  # no renderer, no ffmpeg, or a world that draws nothing
             entry |= {"video": "", "why_no_video": str(error)}
         out.append(entry)
     return out

@@ -25,13 +25,14 @@ class Caption:
     """What one frame says; empty texts are left out.
 
     Attributes:
-        names, score: per player, in the order they are shown. title, note: of the line-up.
+        names, score: per player, in the order they are shown; None where nothing is scored.
+        title, note: of the line-up.
         left, right: the bottom line. banner: how the episode ended; winner: whose colour it has
             (green for a lone player).
     """
 
     names: Mapping[str, str]
-    score: Mapping[str, int]
+    score: Mapping[str, int] | None
     title: str = ""
     note: str = ""
     left: str = ""
@@ -75,7 +76,9 @@ class Overlay:
             mirrored = len(players) == 2 and i == 0
             x = right - chip if mirrored else left
             canvas.rectangle((x, 0, x + chip, self.bar - 1), fill=(*self.colours[player], 255))
-            self._put(canvas, (x + chip / 2, self.bar / 2), str(caption.score[player]), 1.25, "mm")
+            if caption.score is not None:
+                points = str(caption.score[player])
+                self._put(canvas, (x + chip / 2, self.bar / 2), points, 1.25, "mm")
             edge = x - self.pad if mirrored else x + chip + self.pad
             room = field - chip - 2 * self.pad
             name = f"{player}  {caption.names[player]}"

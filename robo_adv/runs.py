@@ -144,6 +144,12 @@ class Run:
         return Run(Path(folder), config)
 
     @property
+    def command(self) -> str:
+        """The command that made it; '' where that was not kept."""
+        path = self.folder / "command.txt"
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+    @property
     def done(self) -> bool:
         return (self.folder / "DONE").exists()
 

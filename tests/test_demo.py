@@ -8,23 +8,21 @@ from pathlib import Path
 import pytest
 
 from robo_adv.cli.main import run
+from robo_adv.threats.threat import PORTS
 
 
 @pytest.mark.slow
-def test_the_demo_trains_measures_films_and_reports(
+def test_the_demo_audits_a_shipped_controller_over_every_port_and_films_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    small = ["--ppo.num-envs", "32", "--ppo.n-steps", "32", "--ppo.batch-size", "256"]
-    sizes = ["--steps", "2048", "--episodes", "12", "--video-episodes", "1"]
-    code = run(["demo", *sizes, *small, "--runs", str(tmp_path), "--json"])
-    assert code == 0
-    result = json.loads(capfd.readouterr().out.strip().splitlines()[-1])
-    table = [(row["opponent"], row["mask"]) for row in result["rows"]]
-    assert table[:4] == [
-        ("normal", "none"), ("zero", "none"), ("random", "none"), ("adversary", "none"),
-    ]  # fmt: skip
-    assert {("adversary", "initial"), ("adversary", "zeros"), ("normal", "noise")} <= set(table)
-    report = Path(result["report"]).read_text(encoding="utf-8")
-    assert "adversary" in report and "<script" not in report
+    sizes = ["--steps", "8192", "--episodes", "4", "--videos", "1"]
+    assert run(["demo", *sizes, "--runs", str(tmp_path), "--json"]) == 0
+    said = capfd.readouterr()
+    result = json.loads(said.out.strip().splitlines()[-1])
+    assert [port["port"] for port in result["ports"]] == list(PORTS)
+    assert "opponent/trained" in [row["label"] for row in result["rows"]]
+    assert "robo-adv audit zoo:" in said.err and result["report"] in said.err
+    assert "data:video/mp4" in Path(result["report"]).read_text(encoding="utf-8")
     assert (Path(result["folder"]) / "DONE").exists()
-    assert result["video"] is None or Path(result["video"]).stat().st_size > 10_000
+    (video,) = result["videos"]
+    assert video in said.err and Path(video).stat().st_size > 10_000

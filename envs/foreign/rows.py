@@ -172,20 +172,20 @@ class Row:
                 self._step(self._action.copy())
             )
             arrays.obs[i] = observation if self._flat is None else self._flat(observation)
+            arrays.reward[i] = reward
+            for k, key in enumerate(self.plan.keys):
+                arrays.info[i, k] = info.get(key, 0.0)
         except Exception as error:  # any simulator may fail in its own way
             self._fail(error)
             return
         self.sound, self.info = True, info
-        arrays.reward[i] = reward
         arrays.terminated[i], arrays.truncated[i] = terminated, truncated
         arrays.failed[i] = False
-        for k, key in enumerate(self.plan.keys):
-            arrays.info[i, k] = info.get(key, 0.0)
         for key in self.plan.unexpected:
             if key in info:
                 raise RoboAdvError(
                     f"the environment gives info[{key!r}] at times only, and its first steps had "
-                    f"none; say so with info_costs=({key!r},)"
+                    f"none; say so with --set info_costs={key} (in Python info_costs=({key!r},))"
                 )
         if simulation is not None:
             self._read()

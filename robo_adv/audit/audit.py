@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -43,19 +44,19 @@ def run_audit(
     total = 1 + sum(len(row.budgets) for row in rows)
     done = 0
 
-    def cell(label: str, budget: float, play: Callable[[], Played]) -> Cell:
+    def cell(label: str, budget: float, play: Callable[[], Played], about: str = "") -> Cell:
         nonlocal done
         if progress:
             progress(done, total, f"{label} {budget:g}" if budget else "no attack")
         done += 1
-        found = store.find(label, budget)
+        found = store.find(label, budget, about)
         if found is not None and np.array_equal(found.outcomes.seeds, engine.seeds):
             return found
         began = time.monotonic()
         played = play()
         player = engine.subject.player
         made = Cell.of(label, budget, played, player, time.monotonic() - began)
-        store.write(made)
+        store.write(made, about)
         return made
 
     clean = cell(CLEAN, 0.0, engine.play)
@@ -65,10 +66,9 @@ def run_audit(
             lines.append(Line(row, skipped=why))
             done += len(row.budgets)
             continue
-        played = [
-            cell(row.label, budget, lambda row=row, budget=budget: engine.play(row, budget))  # type: ignore[misc]
-            for budget in row.budgets
-        ]
+        played = []
+        for budget in row.budgets:
+            played.append(cell(row.label, budget, partial(engine.play, row, budget), repr(row)))
         lines.append(Line(row, (clean, *played)))
     if progress:
         progress(total, total, "done")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from robo_adv.audit.audit import Audit, Line
 from robo_adv.audit.engine import Engine, Setting
@@ -27,7 +28,7 @@ PRIMARY = ("pgd", "corner", "nr-mdp", "action-corner", "worst-push", "random-pus
 def compare(
     candidate: Audit,
     baseline: Audit,
-    null: float,
+    null: npt.ArrayLike,
     thresholds: Thresholds,
     primary: str = "",
     context: WorstContext | None = None,
@@ -36,7 +37,7 @@ def compare(
     """Cells, trades and the verdict, as JSON values.
 
     Args:
-        null: safe successes of a controller that knows nothing. primary: label of the row that
+        null: (n,) safe successes of a controller that knows nothing. primary: label of the row that
             carries the verdict. context: the worst one, if harm is judged.
 
     Raises:

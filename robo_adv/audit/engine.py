@@ -19,8 +19,9 @@ from robo_adv.rollout import Episodes, play
 from robo_adv.safety.criteria import Criterion
 from robo_adv.safety.outcomes import Outcomes
 from robo_adv.threats.access import Access
-from robo_adv.threats.attack import Attack, Blow, LevelAttack, Perturbation, Push
+from robo_adv.threats.attack import ATTACKS, Attack, Blow, LevelAttack, Perturbation, Push
 from robo_adv.threats.attacked import Attacked
+from robo_adv.threats.attacks.single_sensor import SingleSensor
 from robo_adv.threats.forces import Pusher
 from robo_adv.threats.threat import Threat
 
@@ -43,6 +44,7 @@ class Subject:
         bodies: those that pushes act on. nulls: controllers that know nothing (hold still, act at
             random), whose safe successes are worth nothing.
         opponents: of port `opponent`, by name: a whole set of the other players each.
+        trained: what it took to train some of these against the controller.
     """
 
     name: str
@@ -55,15 +57,18 @@ class Subject:
     bodies: tuple[str, ...] = ()
     nulls: tuple[Policy, ...] = ()
     opponents: Mapping[str, Mapping[str, Policy]] = field(default_factory=dict)
+    trained: Mapping[str, Found] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found. Attributes: attack: it. episodes, steps: played to find it."""
+    """What a search found. Attributes: attack: it. episodes, steps: played to find it. told: in words,
+    of what is no attack of the registry."""
 
     attack: Attack
     episodes: int = 0
     steps: int = 0
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,11 @@ class Setting:
             return self.pusher.excess
         return float(getattr(self.policy, "excess", 0.0))
 
+    @property
+    def acted(self) -> bool:
+        """Whether the threat's schedule ever let it act."""
+        return bool(getattr(self.pusher or self.policy, "acted", True))
+
 
 @dataclass(frozen=True)
 class Played:
@@ -98,12 +108,14 @@ class Played:
         calls: how often the controller was asked, per observation: for actions, and by attacks that
             look inside (a pass forwards and one backwards are two); a search counts at the row's
             first budget.
+        reasons: per scenario what was unsafe, in words; '' where nothing was.
     """
 
     outcomes: Outcomes
     episodes: Episodes
     setting: Setting
     calls: int
+    reasons: Sequence[str] = ()
 
 
 class Engine:
@@ -125,16 +137,21 @@ class Engine:
 
     def alone(self, world: World) -> Engine:
         """The same engine, with what its searches found, in another world of the same kind."""
-        subject = replace(self.subject, world=world)
+        return self.changed(world=world)
+
+    def changed(self, **changes: Any) -> Engine:
+        """The same engine, with what its searches found, and with changes of its subject."""
+        subject = replace(self.subject, **changes)
         out = Engine(subject, self.reference, self.seeds, len(self.search_seeds), self.seed)
         out._found = dict(self._found)
         return out
 
-    def null(self) -> float:
-        """Share of safe successes of the best of the controllers that know nothing; 0 without any."""
+    def null(self) -> Array:
+        """(n,) safe successes of the best of the controllers that know nothing; none without any."""
         played = [self.episodes(Setting(policy), self.seeds) for policy in self.subject.nulls]
-        judged = [self.subject.criterion.judge(one).safe_success.mean() for one in played]
-        return float(max(judged, default=0.0))
+        judged = [self.subject.criterion.judge(one).safe_success for one in played]
+        nothing = np.zeros(len(self.seeds), dtype=bool)
+        return max([nothing, *judged], key=lambda held: float(held.mean()))
 
     def why_not(self, row: Row) -> str:
         """Why a row cannot be played here; '' when it can."""
@@ -147,6 +164,9 @@ class Engine:
             return "this world has no parameters"
         if threat.port == "force" and getattr(subject.world, "forces", None) is None:
             return "this world has no bodies to push"
+        space = subject.world.action_space(subject.player)
+        if threat.port == "action" and threat.norm != "steps" and not space.is_bounded():
+            return "the actions have no finite bounds, in which its budget is measured"
         if threat.unit == "policy" and (subject.access is None or not subject.access.normaliser):
             return "unit `policy` needs the controller's normaliser"
         return ""
@@ -163,7 +183,8 @@ class Engine:
         if setting.found is not None:
             calls *= 1 + sum(setting.found.attack.passes)
             calls += setting.found.steps if row and budget == row.budgets[0] else 0
-        return Played(self.subject.criterion.judge(episodes), episodes, setting, calls)
+        judge = self.subject.criterion
+        return Played(judge.judge(episodes), episodes, setting, calls, judge.reasons(episodes))
 
     def setting_of(self, row: Row | None, budget: float) -> Setting:
         """What a cell changes.
@@ -176,7 +197,10 @@ class Engine:
         if why := self.why_not(row):
             raise RoboAdvError(f"{row.label}: {why}")
         if row.threat.port == "opponent":
-            return Setting(self.subject.policy, others=self.subject.opponents[row.name])
+            others, taught = self.subject.opponents[row.name], self.subject.trained.get(row.name)
+            return Setting(
+                self.subject.policy, others=others, found=taught, told=taught.told if taught else ""
+            )
         found = self._searched(row)
         setting = self.setting(row.threat.at(budget), [found.attack])
         told = describe(found.attack, self.subject.world, budget)
@@ -188,6 +212,8 @@ class Engine:
             more: dict[str, Any] = {}
             if row.threat.port == "level":
                 more["size"] = len(self.subject.world.design_space)
+            if issubclass(ATTACKS[row.name], SingleSensor):
+                more["sensors"] = self._sensors(row.threat)
             threat, episodes, steps = row.threat.at(row.budgets[-1]), 0, 0
 
             def judge(attacks: Sequence[Attack]) -> Array:
@@ -241,7 +267,15 @@ class Engine:
             )  # fmt: skip
         groups = np.repeat(np.arange(len(layout.names)), [s.size for s in layout])
         trigger = threat.schedule.trigger
-        at = 0 if trigger is None else layout[trigger.name].start + trigger.index
+        at = 0
+        if trigger is not None:
+            place = layout[trigger.name]
+            at = place.start + trigger.index
+            if at >= place.stop:
+                raise RoboAdvError(
+                    f"the schedule looks at {trigger.name}[{trigger.index}], which has "
+                    f"{place.stop - place.start} entries"
+                )
         return Attacked(
             subject.policy, threat, attack, self.scale(threat),
             access=subject.access, groups=groups, trigger=at,
@@ -260,6 +294,12 @@ class Engine:
         touched = np.zeros(layout.size)
         touched[layout.index(threat.slices)] = 1.0
         return scale * touched
+
+    def _sensors(self, threat: Threat) -> tuple[str, ...]:
+        """Names of the sensors, '' for those that the threat may not touch."""
+        layout = self.subject.world.layouts[self.subject.player]
+        touched = self.scale(threat) > 0
+        return tuple(name if touched[layout[name]].any() else "" for name in layout.names)
 
     def episodes(
         self, setting: Setting, seeds: seeding.Seeds, look: Disturb | None = None
@@ -297,6 +337,8 @@ def describe(attack: Attack, world: World, budget: float) -> str:
         level = space.around(budget * np.array(attack.point))
         changed = [p for p in space if level[p.name] != p.nominal]
         return ", ".join(f"{p.name} {_short(level[p.name])} {p.unit}".rstrip() for p in changed)
+    if isinstance(attack, SingleSensor):
+        return str(attack)
     if not isinstance(attack, Blow):
         return ""
     return (

@@ -53,6 +53,7 @@ class Failure:
             "row": self.label, "budget": self.cell.budget, "scenario": self.seed,
             "outcome": self.outcome, "severity": float(min(o.severity[j], 1e9)),
             "time_to_violation": time if np.isfinite(time) else None,
+            "why": (self.cell.why[j] or self.cell.ended[j]) if self.cell.why else "",
         }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +26,18 @@ GREY: Colour = (96, 125, 139)
 
 @dataclass(frozen=True)
 class Panel:
-    """One side of a film. Attributes: title: above the picture. outcome: the banner at its end."""
+    """One side of a film.
+
+    Attributes:
+        title: above the picture. outcome: the banner at its end. since: when a limit was first passed
+            [s]; `why`: which.
+    """
 
     title: str
     recording: Replay
     outcome: str
+    since: float = math.inf
+    why: str = ""
 
 
 def film(
@@ -67,8 +75,9 @@ def _frames(
 
     def draw(step: int, banner: str = "") -> None:
         told = Caption(
-            names=dict(names), score=dict.fromkeys(names, 0), title=panel.title,
-            left=f"scenario {scenario}  {step * dt:.2f} s{speed}", banner=banner,
+            names=dict(names), score=None, title=panel.title, banner=banner,
+            left=f"scenario {scenario}  {step * dt:.2f} s{speed}",
+            right=panel.why.partition(" (")[0].partition(",")[0] if step * dt >= panel.since else "",
         )  # fmt: skip
         drawn.append(overlay.draw(world.render(0, *size), told))  # type: ignore[attr-defined]
 

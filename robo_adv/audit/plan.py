@@ -9,7 +9,7 @@ from typing import Any
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.threats.attack import ATTACKS, Attack
 from robo_adv.threats.schedule import Schedule
-from robo_adv.threats.threat import PORTS, Threat
+from robo_adv.threats.threat import PORTS, UNITS, Threat
 
 # Budgets per port and norm, from hardly noticeable to gross.
 BUDGETS: dict[tuple[str, str], tuple[float, ...]] = {
@@ -43,7 +43,7 @@ SUITES: dict[str, dict[str, tuple[str, ...]]] = {
     "full": {
         "observation": (
             "uniform", "corner", "gaussian", "bias", "fgsm", "pgd", "critic", "q-critic", "delay",
-            "dropout", "stuck",
+            "dropout", "stuck", "single-sensor",
         ),
         "action": ("action-uniform", "action-corner", "nr-mdp", "pr-mdp", "action-delay"),
         "force": ("random-push", "worst-push"),
@@ -96,7 +96,7 @@ def plan(
     suite: str = "standard",
     attacks: Sequence[str] = (),
     budgets: Mapping[str, Sequence[float]] | None = None,
-    unit: str = "",
+    units: Sequence[str] = (),
     slices: Sequence[str] = ("*",),
     schedule: Schedule | None = None,
     opponents: Iterable[str] = (),
@@ -106,7 +106,8 @@ def plan(
     Args:
         ports: which ports. suite: which attacks, unless `attacks` names them.
         budgets: per port, in place of BUDGETS, for attacks whose norm is the port's first one.
-        unit: of the observation budgets. slices, schedule: of observation threats and of all.
+        units: at most one per port, in place of the port's first. slices, schedule: of observation
+            threats and of all.
 
     Raises:
         UnknownNameError: no such port, suite or attack.
@@ -116,11 +117,20 @@ def plan(
             raise unknown("port", port, PORTS)
     if suite not in SUITES:
         raise unknown("suite", suite, SUITES)
-    chosen = attacks or [name for port in ports for name in SUITES[suite].get(port, ())]
+    for name in budgets or {}:
+        if name not in ports:
+            tried = ", ".join(ports)
+            raise RoboAdvError(f"budgets of port {name!r}, which is not tried (ports: {tried})")
+    known = sorted({unit for some in UNITS.values() for unit in some})
+    for unit in units:
+        if unit not in known:
+            raise unknown("unit", unit, known)
+    usual = (name for port in ports for name in SUITES[suite].get(port, ()))
+    chosen = dict.fromkeys(attacks or usual)
     rows = [
         row
         for name in chosen
-        if (row := _row(name, budgets or {}, unit, tuple(slices), schedule or Schedule()))
+        if (row := _row(name, budgets or {}, units, tuple(slices), schedule or Schedule()))
         .threat.port in ports
     ]  # fmt: skip
     if "opponent" in ports:
@@ -132,16 +142,16 @@ def plan(
 def _row(
     name: str,
     budgets: Mapping[str, Sequence[float]],
-    unit: str,
+    units: Sequence[str],
     slices: tuple[str, ...],
     schedule: Schedule,
 ) -> Row:
     kind = ATTACKS[name]
     seen = kind.port == "observation"
+    unit = next((unit for unit in units if unit in UNITS[kind.port, kind.norm]), "")
     radial = kind.norm in ("linf", "l2", "std")
     threat = Threat(
-        kind.port, 0.0, kind.norm, unit if seen and radial else "", slices if seen else ("*",),
-        schedule,
+        kind.port, 0.0, kind.norm, unit, slices if seen else ("*",), schedule,
     )  # fmt: skip
     first = next(norm for port, norm in BUDGETS if port == kind.port)
     own = budgets.get(kind.port) if kind.norm == first or radial else None

@@ -60,10 +60,15 @@ class Reference:
             values = json.loads(path.read_text(encoding="utf-8"))
             layout = tuple((str(n), int(s), str(u)) for n, s, u in values.pop("layout"))
             mean, std = tuple(map(float, values.pop("mean"))), tuple(map(float, values.pop("std")))
+            sizes = {len(mean), len(std), sum(size for _, size, _ in layout)}
+            if len(sizes) != 1 or not np.isfinite([*mean, *std]).all() or min(std, default=-1) < 0:
+                raise ValueError(
+                    "mean and std need one finite number per entry of the layout, std none below 0"
+                )
             return Reference(mean=mean, std=std, layout=layout, **values)
         except OSError as error:
             raise RoboAdvError(f"cannot read reference {path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RoboAdvError(f"{path} is not a reference written by an audit: {error}") from error
 
     def check_fits(self, layout: tuple[tuple[str, int, str], ...]) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from robo_adv.audit import figures, report_tables
 from robo_adv.audit import report_words as words
 from robo_adv.audit.report_compare import compared, profiled
+from robo_adv.audit.report_service import served
 from robo_adv.audit.report_verdict import MARKS, judges_harm, verdict_of
 from robo_adv.audit.store import CLEAN, Cell
 from robo_adv.runs import write_text
@@ -67,6 +68,7 @@ def content(summary: Numbers, cells: Sequence[Cell], path: Path, folder: Path) -
         "searches": report_tables.searches(summary), "skipped": report_tables.skipped(summary),
         "clipped": report_tables.clipped(summary), "attacks": report_tables.attacks(summary),
         "failures": _failures(summary, path, folder),
+        "service": served(summary, lambda name: _film(name, path, folder, EMBED_BELOW)),
         "facts": _facts(summary), "style": _read("report.css"), "script_hash": _script_hash(),
     }  # fmt: skip
 
@@ -131,7 +133,7 @@ def _failures(summary: Numbers, path: Path, folder: Path) -> list[dict[str, Any]
         room -= film.pop("size")
         row, time = rows.get(str(failure["row"]), {}), failure.get("time_to_violation")
         out.append({
-            **failure, "film": film, "told": words.budget(row, failure.get("budget", 0.0)),
+            "why": "", **failure, "film": film, "told": words.budget(row, failure.get("budget", 0.0)),
             "severity": words.short(failure.get("severity")),
             "time": "" if time in (None, "inf") else words.duration(time),
         })  # fmt: skip

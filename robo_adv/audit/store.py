@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from robo_adv.audit.engine import Played
+from robo_adv.errors import RoboAdvError
 from robo_adv.runs import write_text
 from robo_adv.safety.outcomes import Outcomes
 
@@ -24,7 +25,10 @@ class Cell:
 
     Attributes:
         label, budget: which. outcomes: per scenario. returns, length: per scenario [1], [steps].
+        why: per scenario what was unsafe, in words. ended: per scenario `diverged` (the simulation),
+            `forfeit` (the controller's action was no number), or ''.
         attack: what a search found. excess: asked for in budgets. searched: episodes of searching.
+        acted: whether the threat's schedule ever let it act.
         calls: of the controller. seconds: wall time.
     """
 
@@ -33,10 +37,13 @@ class Cell:
     outcomes: Outcomes
     returns: tuple[float, ...]
     length: tuple[int, ...]
+    why: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
     attack: str = ""
     excess: float = 0.0
     searched: int = 0
     calls: int = 0
+    acted: bool = True
     seconds: float = 0.0
 
     @staticmethod
@@ -48,12 +55,14 @@ class Cell:
             _rounded(o.time_to_violation),
         )  # fmt: skip
         returns = _rounded(played.episodes.returns[player])
-        length = tuple(int(x) for x in played.episodes.length)
-        setting = played.setting
+        episodes, setting = played.episodes, played.setting
+        broken = zip(episodes.diverged, episodes.forfeit, strict=True)
         return Cell(
-            label, budget, kept, tuple(float(x) for x in returns), length, setting.told,
-            setting.excess, setting.found.episodes if setting.found else 0, played.calls,
-            round(seconds, 3),
+            label, budget, kept, tuple(float(x) for x in returns),
+            tuple(int(x) for x in episodes.length), tuple(played.reasons),
+            tuple("diverged" if d else "forfeit" if f else "" for d, f in broken),
+            setting.told, setting.excess, setting.found.episodes if setting.found else 0,
+            played.calls, setting.acted, round(seconds, 3),
         )  # fmt: skip
 
     def lines(self) -> Iterator[dict[str, Any]]:
@@ -66,31 +75,43 @@ class Cell:
                 "severity": _number(o.severity[j]), "score": float(o.score[j]),
                 "time_to_violation": _number(o.time_to_violation[j]),
                 "return": self.returns[j], "length": self.length[j],
+                "why": self.why[j] if self.why else "", "ended": self.ended[j] if self.ended else "",
             }  # fmt: skip
 
 
 class Store:
-    """Cells in `folder/cells/`, one file each, written in one step."""
+    """Cells in `folder/cells/`, one file each, written in one step.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "cells"
+    Args:
+        key: of everything that all cells depend on. Cells of another key are not found.
+    """
 
-    def find(self, label: str, budget: float) -> Cell | None:
-        """A finished cell, or None; a file that cannot be read counts as not finished."""
+    def __init__(self, folder: Path, key: str = "") -> None:
+        self.folder, self.key = folder / "cells", key
+
+    def identity(self, about: str) -> str:
+        """Of a cell: of the key, and of what only this cell depends on."""
+        return hashlib.sha256(f"{self.key}\n{about}".encode()).hexdigest()[:16]
+
+    def find(self, label: str, budget: float, about: str = "") -> Cell | None:
+        """A finished cell, or None; a file that cannot be read, or that holds a cell of another
+        identity, counts as not finished."""
         path = self._path(label, budget)
         try:
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
             head, rows = lines[0], lines[1:]
-            return _cell(head, rows) if len(rows) == head["episodes"] else None
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            whole = len(rows) == head["episodes"] and head["identity"] == self.identity(about)
+            return _cell(head, rows) if whole else None
+        except (OSError, ValueError, KeyError, IndexError, TypeError, RoboAdvError):
             return None
 
-    def write(self, cell: Cell) -> None:
+    def write(self, cell: Cell, about: str = "") -> None:
         """Keep a finished cell."""
         head = {
             "row": cell.label, "budget": cell.budget, "episodes": len(cell.outcomes),
             "attack": cell.attack, "excess": _number(cell.excess), "searched": cell.searched,
-            "calls": cell.calls, "seconds": cell.seconds,
+            "calls": cell.calls, "acted": cell.acted, "seconds": cell.seconds,
+            "identity": self.identity(about),
         }  # fmt: skip
         text = "".join(json.dumps(line) + "\n" for line in (head, *cell.lines()))
         write_text(self._path(cell.label, cell.budget), text)
@@ -98,7 +119,7 @@ class Store:
     def _path(self, label: str, budget: float) -> Path:
         readable = "".join(c if c.isalnum() or c in "-." else "_" for c in label)[:60]
         digest = hashlib.sha256(label.encode()).hexdigest()[:6]
-        return self.folder / f"{readable}-{digest}@{budget:g}.jsonl"
+        return self.folder / f"{readable}-{digest}@{budget!r}.jsonl"
 
 
 def _cell(head: dict[str, Any], rows: list[dict[str, Any]]) -> Cell:
@@ -111,8 +132,9 @@ def _cell(head: dict[str, Any], rows: list[dict[str, Any]]) -> Cell:
     )  # fmt: skip
     return Cell(
         head["row"], head["budget"], outcomes, tuple(float(row["return"]) for row in rows),
-        tuple(int(row["length"]) for row in rows), head["attack"], _back(head["excess"]),
-        head["searched"], head["calls"], head["seconds"],
+        tuple(int(row["length"]) for row in rows), tuple(str(row["why"]) for row in rows),
+        tuple(str(row["ended"]) for row in rows), head["attack"], _back(head["excess"]),
+        head["searched"], head["calls"], head["acted"], head["seconds"],
     )  # fmt: skip
 
 

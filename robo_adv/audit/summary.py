@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from robo_adv.audit.audit import Audit, Line
 from robo_adv.audit.store import Cell
@@ -20,12 +21,12 @@ REPS = 2_000
 HALF = 0.5  # a budget is called fatal when less than this share of safe successes is left
 
 
-def summarise(audit: Audit, horizon: float, null: float, seed: int = 0) -> dict[str, Any]:
+def summarise(audit: Audit, horizon: float, null: npt.ArrayLike, seed: int = 0) -> dict[str, Any]:
     """Numbers of an audit.
 
     Args:
-        horizon: longest duration of an episode [s]. null: share of safe successes of a controller
-            that does nothing or acts at random, whichever is larger.
+        horizon: longest duration of an episode [s]. null: (n,) safe successes of a controller that
+            does nothing or acts at random, whichever has more; or a share.
     """
     lines = [line for line in audit.lines if not line.skipped]
     tests = [
@@ -42,7 +43,7 @@ def summarise(audit: Audit, horizon: float, null: float, seed: int = 0) -> dict[
         rows.append({**_about(line), "cells": cells, **_curve(line, null, seed)})
     return {
         "clean": cell_numbers(audit.clean, audit.clean, horizon, seed),
-        "null_safe_success": null,
+        "null_safe_success": float(np.asarray(null).mean()),
         "rows": rows,
         "ports": _ports(rows),
         "policy_queries": sum(cell.calls for cell in _cells(audit.clean, lines)),
@@ -69,6 +70,9 @@ def cell_numbers(cell: Cell, clean: Cell, horizon: float, seed: int) -> dict[str
         "clipped": bool(cell.excess > 1.0 + 1e-5),
         "searched_episodes": cell.searched,
         "calls": cell.calls,
+        "acted": cell.acted,
+        "diverged": cell.ended.count("diverged"),
+        "forfeited": cell.ended.count("forfeit"),
         "seconds": cell.seconds,
     }
     if cell is not clean:
@@ -93,7 +97,7 @@ def _about(line: Line) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _curve(line: Line, null: float, seed: int) -> dict[str, Any]:
+def _curve(line: Line, null: npt.ArrayLike, seed: int) -> dict[str, Any]:
     """Area under the curve of safe success, and the smallest budgets that matter."""
     if line.skipped:
         return {}

@@ -5,25 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from robo_adv.agents.audit import AuditConfig, Tell, audit
+from robo_adv.agents.audit import Tell, audit
+from robo_adv.agents.export import check_target, export_tests, finished
+from robo_adv.agents.subject import AuditConfig
+from robo_adv.audit.engine import SEARCH
+from robo_adv.audit.gates import MEASURES, Gate
+from robo_adv.audit.plan import Row
+from robo_adv.audit.reference import REFERENCE
+from robo_adv.audit.report_service import sentences
+from robo_adv.audit.service import REACH
 from robo_adv.cli.options import parse_options
 from robo_adv.cli.train import check_seed
 from robo_adv.cli.verb import FAILS, HOLDS, INCONCLUSIVE, Outcome
 from robo_adv.errors import RoboAdvError, unknown
-from robo_adv.rollout import REPORTED
+from robo_adv.rollout import REPORTED, SELECTION
 from robo_adv.runs import Run
-from robo_adv.safety.statistics import FailIf, Rate
+from robo_adv.safety.statistics import Rate
 from robo_adv.threats.threat import PORTS
 
-MEASURES = ("safe_success", "unsafe", "frozen")
+RESERVED = 1_000_000  # scenario seeds of each use
+MOST = {"episodes": 100_000, "search": 10_000, "videos": 100}
+USES = {
+    SELECTION: "policies are selected on",
+    REFERENCE: "references are measured on",
+    SEARCH: "attacks are searched on",
+}
 _HEAT = ((0.9, "green"), (0.5, "yellow"), (0.0, "red"))
 
 
@@ -53,6 +69,9 @@ class AuditVerb:
     """Who plays the other player under normal conditions: a policy, or `normal`."""
     adversaries: tuple[str, ...] = ()
     """Policies of port `opponent`; by default the zoo's adversaries, zero and random."""
+    train_adversary: int = 0
+    """Train one more opponent for so many environment steps, e.g. 1000000, against the controller; it
+    joins port `opponent`."""
     ports: tuple[str, ...] = PORTS
     """Which ports to attack: observation action force level opponent."""
     suite: str = "standard"
@@ -61,9 +80,9 @@ class AuditVerb:
     """Attacks by name, in place of the suite's."""
     budgets: tuple[str, ...] = ()
     """Budgets of a port, in place of the suite's, e.g. observation=0.05,0.15 force=1,2."""
-    unit: str = ""
-    """Unit of the observation budgets: sigma (of the reference's nominal episodes), policy (of the
-    controller's own normaliser) or raw."""
+    unit: tuple[str, ...] = ()
+    """Units of budgets. Of observations: sigma (of the reference's nominal episodes), policy (of the
+    controller's own normaliser) or raw; of forces: weight (of the robot) or N."""
     slices: tuple[str, ...] = ("*",)
     """Slices of the observation that may be touched, e.g. object_position opponent_*."""
     schedule: str = "always"
@@ -73,6 +92,12 @@ class AuditVerb:
     """Scenarios per cell; the same ones in all cells."""
     search_episodes: int = 8
     """Scenarios that each tried push or level meets; never the reported ones."""
+    failure_search: int = 0
+    """Also search for failures as they come in service, without an attack, with so many simulations,
+    e.g. 400: does it fail, how most likely, and how often?"""
+    failure_reach: float = REACH
+    """How much worlds differ in service: every parameter of the world varies normally around its
+    nominal value, with the ends of its range at so many standard deviations."""
     seed: int = REPORTED
     """First scenario seed."""
     success: str = ""
@@ -93,6 +118,9 @@ class AuditVerb:
     """Conditions such as "safe_success<0.9" (without attack) or "unsafe@force<=0.5>0.1" (under every
     attack on that port up to that budget), judged by 95 % intervals: exit 1 when one is met, 3 when
     undecided."""
+    export_tests: Path | None = None
+    """Also write a pytest suite that guards the controller to this new folder: the failures, the
+    scenarios it was safe in, and --fail-if. With --resume of a finished run nothing is played."""
     threads: int = 0
     """Physics threads; 0 takes every CPU."""
     runs: Path = Path("runs")
@@ -104,25 +132,31 @@ class AuditVerb:
 
     def run(self, console: Console) -> Outcome:
         conditions = [Gate.parse(text) for text in self.fail_if]
+        if self.export_tests is not None:
+            check_target(self.export_tests)
         config, start, runs = self._config()
-        if config.episodes < 2 or config.search < 1 or config.videos < 0:
-            raise RoboAdvError(
-                "an audit needs at least 2 episodes, 1 search episode and 0 videos, got "
-                f"{config.episodes}, {config.search}, {config.videos}"
-            )
+        check_counts(config)
         try:
-            with _progress(console) as tell:
-                summary = audit(config, start, tell)
+            if self.resume is not None and Run.open(self.resume).done:
+                summary = finished(start(config.env))
+                console.print("this audit is finished; nothing is played")
+            else:
+                with _progress(console) as tell:
+                    summary = audit(config, start, tell, partial(_check_gates, conditions))
         except KeyboardInterrupt:
             if not runs:
                 raise
-            raise KeyboardInterrupt(
-                f"stopped; finished cells are kept, go on with `robo-adv audit --resume "
-                f"{runs[0].folder}`"
-            ) from None
+            raise KeyboardInterrupt(f"stopped; {_go_on(runs[0])}") from None
+        except RoboAdvError as error:
+            if not runs:
+                raise
+            raise RoboAdvError(f"{error}; {_go_on(runs[0])}") from error
         run = runs[0]
         _print(console, summary)
         code = _judge(console, conditions, summary)
+        if self.export_tests is not None:
+            suite = export_tests(run, self.export_tests, self.fail_if)
+            console.print(f"tests: {suite}; run `pytest {self.export_tests}`")
         data = {key: summary[key] for key in ("controller", "world", "clean", "ports", "rows")}
         if "compare" in summary:
             told = summary["compare"]
@@ -136,13 +170,16 @@ class AuditVerb:
             old = Run.open(self.resume)
             if old.config.get("verb") != "audit":
                 raise RoboAdvError(f"{self.resume} is not the run of an audit")
+            if given := self._beside_resume():
+                raise RoboAdvError(
+                    f"--resume takes everything from {self.resume}; leave out {', '.join(given)}"
+                )
 
             def resume(world: str) -> Run:
                 runs.append(old)
                 return old
 
-            return _read(old.config["config"]), resume, runs
-        check_seed(self.seed, 2**63)
+            return _read(old), resume, runs
         if bool(self.controller) == bool(self.compare):
             raise RoboAdvError(
                 "an audit needs one controller, or --compare BEFORE AFTER; got "
@@ -153,9 +190,11 @@ class AuditVerb:
             controller=after, baseline=before, primary=self.primary,
             thresholds=parse_shares(self.declare), env=self.env, options=parse_options(self.set),
             player=self.player, opponent=self.opponent, adversaries=self.adversaries,
+            train_adversary=self.train_adversary,
             ports=self.ports, suite=self.suite, attacks=self.attacks,
-            budgets=parse_budgets(self.budgets), unit=self.unit, slices=self.slices,
+            budgets=parse_budgets(self.budgets), units=self.unit, slices=self.slices,
             schedule=self.schedule, episodes=self.episodes, search=self.search_episodes,
+            failure_search=self.failure_search, failure_reach=self.failure_reach,
             seed=self.seed, success=self.success, unsafe=self.unsafe, trust=self.trust,
             statistics=self.statistics, imports=self.imports, reference=self.reference,
             videos=self.videos, threads=self.threads,
@@ -167,6 +206,50 @@ class AuditVerb:
             return runs[0]
 
         return config, create, runs
+
+    def _beside_resume(self) -> list[str]:
+        """Options that were given although the run says them."""
+        free = ("resume", "json", "fail_if", "export_tests", "runs")
+        return [
+            "the controller" if f.name == "controller" else f"--{f.name.replace('_', '-')}"
+            for f in fields(self)
+            if f.name not in free and getattr(self, f.name) != f.default
+        ]
+
+
+def check_counts(config: AuditConfig) -> None:
+    """Raises RoboAdvError for numbers that no audit can have."""
+    least = {"episodes": 2, "search": 1, "videos": 0, "train_adversary": 0, "threads": 0}
+    for name, few in least.items():
+        if not few <= getattr(config, name) <= MOST.get(name, 2**63):
+            most = f" and at most {MOST[name]:,}" if name in MOST else ""
+            raise RoboAdvError(
+                f"an audit needs {name.replace('_', ' ')} of at least {few}{most}, got "
+                f"{getattr(config, name):,}"
+            )
+    check_seed(config.seed, 2**63)
+    last = config.seed + config.episodes - 1
+    for first, use in USES.items():
+        if config.seed < first + RESERVED and last >= first:
+            raise RoboAdvError(
+                f"scenario seeds {first:,} to {first + RESERVED - 1:,} are what {use}; reported ones "
+                f"must be others, got {config.seed:,} to {last:,} (the default is {REPORTED:,})"
+            )
+
+
+def _check_gates(gates: list[Gate], rows: list[Row]) -> None:
+    """Raises RoboAdvError for a gate that no planned cell can be judged by."""
+    cells = [("", 0.0), *((row.threat.port, budget) for row in rows for budget in row.budgets)]
+    for gate in gates:
+        if not any(gate.covers(*cell) for cell in cells):
+            raise RoboAdvError(
+                f"--fail-if: nothing is tried on port {gate.port!r} up to {gate.budget:g}; tried: "
+                f"{', '.join(f'{port} {budget:g}' for port, budget in cells[1:])}"
+            )
+
+
+def _go_on(run: Run) -> str:
+    return f"finished cells are kept, go on with `robo-adv audit --resume {run.folder}`"
 
 
 def parse_budgets(pairs: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
@@ -180,6 +263,8 @@ def parse_budgets(pairs: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
         port, _, numbers = pair.partition("=")
         if port not in PORTS:
             raise unknown("port", port, PORTS)
+        if port in out:
+            raise RoboAdvError(f"budgets of port {port!r} are given twice")
         try:
             out[port] = tuple(float(number) for number in numbers.split(","))
         except ValueError as error:
@@ -205,16 +290,20 @@ def parse_shares(pairs: tuple[str, ...]) -> dict[str, float]:
     return out
 
 
-def _read(values: dict[str, Any]) -> AuditConfig:
-    """A config from a run's config.json."""
-    known = {f.name for f in fields(AuditConfig)}
-    kept: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known
-    }
-    kept["budgets"] = {port: tuple(budgets) for port, budgets in kept["budgets"].items()}
-    for name in ("statistics", "reference"):
-        kept[name] = Path(kept[name]) if kept[name] else None
-    return AuditConfig(**kept)
+def _read(run: Run) -> AuditConfig:
+    """The config of a run.
+
+    Raises:
+        RoboAdvError: config.json was edited, or written by another version.
+    """
+    try:
+        return TypeAdapter(AuditConfig).validate_python(run.config.get("config"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RoboAdvError(
+            f"{run.folder / 'config.json'} is not an audit's config: {where}: {first['msg']}"
+        ) from error
 
 
 @contextmanager
@@ -251,7 +340,8 @@ def _print(console: Console, summary: dict[str, Any]) -> None:
     console.print(table)
     for port in summary["ports"]:
         at = port["halved_at"]
-        told = "keeps half of its safe successes" if at is None else f"halved at {at:g}"
+        unit = next(row["unit"] for row in summary["rows"] if row["label"] == port["row"])
+        told = "keeps half of its safe successes" if at is None else f"halved at {at:g} {unit}"
         told = told if clean["safe_success"]["count"] else "no safe success to lose"
         console.print(f"  {port['port']:<12} weakest against {port['row']}: {told}")
     if "compare" in summary:
@@ -260,6 +350,8 @@ def _print(console: Console, summary: dict[str, Any]) -> None:
         console.print(f"against {name}: {said['verdict'] if said else 'no threat reached both'}")
         for reason in said["reasons"] if said else ():
             console.print(f"  {reason}")
+    for answer in sentences(summary["failure_search"]) if "failure_search" in summary else ():
+        console.print(f"  {answer}")
     for notice in summary["notices"]:
         console.print(notice)
 
@@ -280,62 +372,11 @@ def _next(summary: dict[str, Any], folder: Path) -> str:
     return failures[0]["command"] if failures else f"open {folder / 'report.html'}"
 
 
-@dataclass(frozen=True)
-class Gate:
-    """A condition of --fail-if: of the clean cell, or of a port's cells up to a budget."""
-
-    condition: FailIf
-    port: str = ""
-    budget: float = 0.0
-
-    @staticmethod
-    def parse(text: str) -> Gate:
-        """Read `MEASURE<NUMBER` or `MEASURE@PORT<=BUDGET<NUMBER`.
-
-        Raises:
-            RoboAdvError: another form, no such measure or port.
-        """
-        name, at, rest = text.partition("@")
-        if not at:
-            gate = Gate(FailIf.parse(text))
-        else:
-            port, sign, tail = rest.partition("<=")
-            cut = next((i for i, c in enumerate(tail) if c in "<>"), -1)
-            try:
-                budget = float(tail[:cut])
-            except ValueError:
-                budget = -1.0
-            if not sign or cut < 0 or budget < 0:
-                raise RoboAdvError(
-                    f"--fail-if {text!r} is not MEASURE<NUMBER or MEASURE@PORT<=BUDGET<NUMBER, for "
-                    'example "unsafe@force<=0.5>0.1"'
-                )
-            if port not in PORTS:
-                raise unknown("port", port, PORTS)
-            gate = Gate(FailIf.parse(name + tail[cut:]), port, budget)
-        if gate.condition.name not in MEASURES:
-            raise unknown("measure of --fail-if", gate.condition.name, MEASURES)
-        return gate
-
-    def cells(self, summary: dict[str, Any]) -> Iterator[tuple[str, Rate]]:
-        """What it is judged on, with names."""
-        name = self.condition.name
-        rows = [row for row in summary["rows"] if row["port"] == self.port and not row["skipped"]]
-        cells = [("no attack", summary["clean"])] if not self.port else [
-            (f"{row['label']} {cell['budget']:g}", cell)
-            for row in rows for cell in row["cells"][1:] if cell["budget"] <= self.budget
-        ]  # fmt: skip
-        for label, cell in cells:
-            yield label, Rate(cell[name]["count"], cell[name]["episodes"])
-
-
 def _judge(console: Console, gates: list[Gate], summary: dict[str, Any]) -> int:
     code = HOLDS
     for gate in gates:
-        condition, judged = gate.condition, list(gate.cells(summary))
-        if not judged:
-            raise RoboAdvError(f"--fail-if: no cell of port {gate.port!r} up to {gate.budget:g}")
-        for label, rate in judged:
+        condition = gate.condition
+        for label, rate in gate.cells(summary):
             verdict = condition.judge(rate)
             word = {"fails": "FAILS", "inconclusive": "OPEN ", "holds": "HOLDS"}[verdict]
             console.print(f"{word}  {label}: {condition.name} {rate}")

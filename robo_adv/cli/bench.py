@@ -12,7 +12,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from robo_adv.agents import limit, race, speed, study
+from robo_adv.agents import attack_speed, limit, race, speed, study
+from robo_adv.agents.rivals import Rival, need
 from robo_adv.cli.verb import Outcome
 from robo_adv.errors import DependencyError, RoboAdvError
 from robo_adv.runs import Run, versions
@@ -24,17 +25,20 @@ Results = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure the engine and learning (speed), learning here against the Fetch tasks (fetch), or
-    train and measure the arms study (arms)."""
+    """Measure the engine and learning (speed), gradient attacks against other toolboxes (attacks),
+    learning here against the Fetch tasks (fetch), or train and measure the arms study (arms)."""
 
-    what: Annotated[Literal["speed", "fetch", "arms"], tyro.conf.Positional] = "speed"
+    what: Annotated[Literal["speed", "attacks", "fetch", "arms"], tyro.conf.Positional] = "speed"
     """speed: engine against plain mj_step loops in every game, learning against the engine and
-    against SubprocVecEnv, images/s of cameras (4 minutes). fetch: minutes until the same learner
-    succeeds in Reach-v0 and Push-v0, and in gymnasium-robotics' FetchReach and FetchPush (up to
-    --limit-minutes each). arms: does masking rescue a victim, for k arms (2 core-hours;
-    resumable)."""
+    against SubprocVecEnv, images/s of cameras (4 minutes). attacks: FGSM and PGD against the
+    controller's own call, and PGD of Foolbox and ART against ours (1 minute). fetch: minutes until
+    the same learner succeeds in Reach-v0 and Push-v0, and in gymnasium-robotics' FetchReach and
+    FetchPush (up to --limit-minutes each). arms: does masking rescue a victim, for k arms (2
+    core-hours; resumable)."""
     games: tuple[str, ...] = ()
     """Games to measure, all by default; learning is measured in KickAndDefend-v0 (speed)."""
+    rivals: tuple[Rival, ...] = ("foolbox", "art")
+    """Toolboxes to compare with, from the extra `rivals`; none with an empty `--rivals` (attacks)."""
     tasks: tuple[Literal["reach", "push"], ...] = ("reach", "push")
     """Tasks to compare (fetch)."""
     limit_minutes: float = 20.0
@@ -66,7 +70,11 @@ class Bench:
     """Print one machine-readable line last."""
 
     def run(self, console: Console) -> Outcome:
-        return {"speed": self._speed, "fetch": self._fetch, "arms": self._arms}[self.what](console)
+        verbs = {
+            "speed": self._speed, "attacks": self._attacks, "fetch": self._fetch,
+            "arms": self._arms,
+        }  # fmt: skip
+        return verbs[self.what](console)
 
     def _speed(self, console: Console) -> Outcome:
         variants = limit.variants(self.games)
@@ -87,6 +95,17 @@ class Bench:
         print_speed(console, results)
         run.finish(results)
         return Outcome({"results": results, "versions": versions()}, run.folder)
+
+    def _attacks(self, console: Console) -> Outcome:
+        chosen = tuple(dict.fromkeys(self.rivals))
+        need(chosen)  # before a folder is made
+        run = Run.create("attacks", "bench", self, 0, self.runs)
+        with console.status("attacks"):
+            results = attack_speed.compare(attack_speed.prepare(), chosen)
+        print_attacks(console, results)
+        data = {"results": results, "versions": versions() | attack_speed.rival_versions(chosen)}
+        run.finish(data)
+        return Outcome(data, run.folder)
 
     def _fetch(self, console: Console) -> Outcome:
         ppo = None if self.ppo == PPOConfig() else self.ppo
@@ -150,6 +169,30 @@ def _target(name: str, key: str) -> float | None:
     if name.startswith("engine ") and key == "ratio":
         return limit.TARGET
     return speed.IMAGES_TARGET if name.startswith("images/s ") else None
+
+
+def print_attacks(console: Console, results: Mapping[str, Mapping[str, float]]) -> None:
+    """One line per attack: its time, the loss it reached, and its target; what misses it is marked."""
+    table = Table("attack", "us/observation", "loss", "ratio", "target", box=None)
+    for name, row in results.items():
+        most, least = attack_speed.AT_MOST.get(name), attack_speed.AT_LEAST.get(name)
+        ratio = row.get("times_ours", row.get("controller_calls", 0.0))
+        unit = "times ours" if "times_ours" in row else "controller calls"
+        target = f"<= {most:g}" if most else f">= {least:g}" if least else ""
+        missed = (most and ratio > most) or (least and ratio < least)
+        table.add_row(
+            name, f"{row['us_per_observation']:,.2f}",
+            f"{row['loss']:.4f}" if "loss" in row else "",
+            f"{ratio:,.1f} {unit}", target + (" MISSED" if missed else ""),
+        )  # fmt: skip
+    console.print(table)
+    console.print(
+        f"{attack_speed.CONTROLLER} (tanh, 64 x 64), all observations at once, one thread,"
+    )
+    console.print(
+        "CPU time. Loss: mean squared distance of the mean action from the clean one; all"
+    )
+    console.print("toolboxes get the same loss, ball, steps and a random start.")
 
 
 def print_fetch(

@@ -16,10 +16,11 @@ from robo_adv.cli.verb import INTERRUPTED, MISUSE, Outcome, Verb
 from robo_adv.errors import RoboAdvError, unknown
 
 VERBS = {
-    "demo": ("Demo", "train an adversary against a shipped victim; table, video and report"),
+    "demo": ("Demo", "audit a shipped controller over every port; report and videos"),
     "list": ("List", "what exists: games, bodies, arms, policies, masks, zoo"),
     "train": ("Train", "train a player, alone, against opponents or by self-play; resume"),
     "attack": ("Attack", "train an adversary against a frozen victim"),
+    "harden": ("Harden", "fine-tune a controller against perturbed observations or adversaries"),
     "audit": ("AuditVerb", "how a controller fails, over every port; report, videos, replays"),
     "replay": ("ReplayVerb", "play a recorded failure again, to the bit; film it"),
     "evaluate": ("Evaluate", "win or success rate and costs, with intervals; gate for CI"),
@@ -28,7 +29,7 @@ VERBS = {
     "video": ("Video", "record episodes, also side by side, as mp4 or gif"),
     "zoo": ("Zoo", "list, show, verify, add and import policies"),
     "doctor": ("Doctor", "check this machine: versions, rendering, ffmpeg, disk"),
-    "bench": ("Bench", "speed of engine and learning, and the studies of the documentation"),
+    "bench": ("Bench", "speed of engine, learning and attacks; the studies of the documentation"),
 }
 
 GAME_FIRST = ("train", "play", "video")  # verbs that take the game as their first argument

@@ -13,6 +13,8 @@ from robo_adv.agents.failures import OUTCOMES, names, open_replay, replay_comman
 from robo_adv.audit.film import Panel, film
 from robo_adv.audit.replay import About, replay
 from robo_adv.cli.verb import FAILS, HOLDS, Outcome
+from robo_adv.errors import RoboAdvError
+from robo_adv.film import FORMATS
 from robo_adv.runs import versions
 
 
@@ -30,6 +32,8 @@ class ReplayVerb:
     """Print one machine-readable line last."""
 
     def run(self, console: Console) -> Outcome:
+        if self.video is not None and self.video.suffix.lower() not in FORMATS:
+            raise RoboAdvError(f"--video {self.video} must end with {' or '.join(FORMATS)}")
         opened = open_replay(self.folder, self.imports)
         recording, world = opened.recording, opened.world
         about = recording.about
@@ -43,10 +47,15 @@ class ReplayVerb:
             f"{about.controller} in {world.id}, scenario {about.scenario}, {threat}: "
             f"{OUTCOMES[outcome]} after {time:.2f} s"
         )
+        if why := opened.criterion.reasons(episodes)[0]:
+            console.print(
+                f"unsafe: {why}, first after {float(outcomes.time_to_violation[0]):.2f} s"
+            )
         console.print("the same to the bit" if same else _differs(about))
         if self.video is not None:
-            film(self.video, world, [Panel(threat, recording, OUTCOMES[outcome])],
-                 names(world, recording))  # fmt: skip
+            since = float(outcomes.time_to_violation[0])
+            panel = Panel(threat, recording, OUTCOMES[outcome], since, why)
+            film(self.video, world, [panel], names(world, recording))
             console.print(f"film: {self.video}")
         world.close()
         data = {

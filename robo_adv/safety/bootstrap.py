@@ -33,7 +33,7 @@ Statistic = Callable[..., Array]
 Design = Literal["scenarios", "crossed", "nested", "seeds", "fixed"]
 REPS = 10_000
 ENOUGH_SEEDS = 5  # fewer training seeds speak of these controllers only, not of the method
-_ENTRIES = 2_000_000  # of one sample that are held at once
+_ENTRIES = 200_000  # of one sample that are held at once: a few MB, which stay in the cache
 
 
 @dataclass(frozen=True)

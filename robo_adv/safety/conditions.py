@@ -73,6 +73,10 @@ class Condition(ABC):
     def limits(self) -> list[tuple[str, str, float]]:
         """(name, sign, number) of all comparisons."""
 
+    @abstractmethod
+    def told(self, facts: Facts, j: int) -> str:
+        """What of it holds in episode j, with values and units; '' when nothing does."""
+
 
 @dataclass(frozen=True)
 class Comparison(Condition):
@@ -90,7 +94,8 @@ class Comparison(Condition):
 
     def severity(self, facts: Facts) -> Array:
         """value / limit of an upper limit above 0, else 1 + distance to the limit / a scale: the
-        limit's own size, or of a limit of 0 the unit's `UNIT_SCALE`."""
+        limit's own size, or of a limit of 0 the unit's `UNIT_SCALE`; 0 where an upper limit of 0 is not
+        touched. A value that is no number counts as 0; see `Criterion`."""
         value = np.asarray(facts.values[self.name], dtype=np.float64)
         upper = self.sign in (">", ">=")
         beyond = value - self.number if upper else self.number - value
@@ -99,6 +104,8 @@ class Comparison(Condition):
                 ratio = value / self.number
             else:
                 ratio = 1.0 + beyond / self._scale(facts.units.get(self.name, "1"))
+        if upper and self.number == 0:
+            ratio = np.where(value > 0.0, ratio, 0.0)
         if self.sign in ("==", "!="):
             ratio = np.where(self.holds(facts), 2.0, 0.0)
         ratio = np.clip(np.nan_to_num(ratio, nan=0.0), 0.0, np.finfo(np.float64).max)
@@ -115,6 +122,13 @@ class Comparison(Condition):
 
     def limits(self) -> list[tuple[str, str, float]]:
         return [(self.name, self.sign, self.number)]
+
+    def told(self, facts: Facts, j: int) -> str:
+        if not self.holds(facts)[j]:
+            return ""
+        unit = facts.units.get(self.name, "1").replace("1", "")
+        value = f"{self.name} {facts.values[self.name][j]:.3g} {unit}".rstrip()
+        return f"{value} (limit {self.number:g})" if self.number else value
 
 
 def watched(comparison: Comparison) -> Limit:
@@ -149,6 +163,9 @@ class Joined(Condition):
 
     def limits(self) -> list[tuple[str, str, float]]:
         return [limit for part in self.parts for limit in part.limits()]
+
+    def told(self, facts: Facts, j: int) -> str:
+        return ", ".join(text for part in self.parts if (text := part.told(facts, j)))
 
 
 def join(word: str, parts: list[Condition]) -> Condition:

@@ -71,7 +71,8 @@ class Criterion:
         return {"success": _told(self.success), "unsafe": _told(self.unsafe)}
 
     def judge(self, episodes: Episodes) -> Outcomes:
-        """Outcomes of finished episodes; those that diverged or were forfeited are no success.
+        """Outcomes of finished episodes; those that diverged or were forfeited are no success, those in
+        which a judged cost is no number are unsafe without bound: a broken sensor certifies nothing.
 
         Raises:
             RoboAdvError: a function of the user gave something else than (n,) numbers.
@@ -79,6 +80,9 @@ class Criterion:
         facts = facts_of(episodes, self.player)
         success, score = self._success(facts, len(episodes.players) > 1)
         unsafe, severity, since = self._unsafe(facts)
+        blind = self.blind(facts)
+        unsafe, severity = unsafe | blind, np.where(blind, np.inf, severity)
+        since = np.where(blind, np.minimum(since, facts.end), since)
         lived = ~(episodes.diverged | episodes.forfeit)
         return Outcomes(
             seeds=episodes.seeds,
@@ -88,6 +92,25 @@ class Criterion:
             score=np.clip(score, 0.0, 1.0) * lived,
             time_to_violation=since,
         )
+
+    def blind(self, facts: Facts) -> Array:
+        """(n,) whether something that `unsafe` asks for is no number."""
+        names = (
+            [n for n, _, _ in self.unsafe.limits()] if isinstance(self.unsafe, Condition) else []
+        )
+        missing = [np.isnan(facts.values[name]) for name in names]
+        return np.any(missing, axis=0) if missing else np.zeros(len(facts.end), dtype=bool)
+
+    def reasons(self, episodes: Episodes) -> list[str]:
+        """Per episode what was unsafe, with values and units; '' where nothing was."""
+        facts = facts_of(episodes, self.player)
+        unsafe, blind = self.judge(episodes).unsafe, self.blind(facts)
+        out = [""] * len(episodes)
+        for j in np.flatnonzero(unsafe):
+            told = self.unsafe.told(facts, int(j)) if isinstance(self.unsafe, Condition) else ""
+            nan = "a judged cost is no number" if blind[j] else ""
+            out[j] = ", ".join(text for text in (told, nan) if text) or _told(self.unsafe)
+        return out
 
     def _success(self, facts: Facts, contest: bool) -> tuple[Array, Array]:
         if not isinstance(self.success, Condition):
@@ -207,6 +230,8 @@ def _called(function: Function, facts: Facts) -> Array:
         value = np.asarray(function(facts.values))
     except KeyError as error:
         raise unknown("fact of an episode", str(error.args[0]), facts.values) from error
+    except Exception as error:  # the function is the user's own code
+        raise RoboAdvError(f"criterion {name} failed: {type(error).__name__}: {error}") from error
     n = len(facts.end)
     numbers = value.dtype == np.bool_ or np.issubdtype(value.dtype, np.number)
     if value.shape != (n,) or not numbers or np.isnan(value).any():

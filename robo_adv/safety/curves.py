@@ -207,11 +207,30 @@ def budget_curve(
         budgets=grid,
         survival=points,
         rates=rates,
-        area=bootstrap(of(area), samples, rng, design=design, reps=reps),
+        area=_with_grid(
+            bootstrap(of(area), samples, rng, design=design, reps=reps),
+            points,
+            grid,
+            critical,
+            float(level.mean()),
+        ),
         bounds=(float(low), float(high)),
         null=float(level.mean()),
         null_budget=bootstrap(of(null_budget), samples, rng, design=design, reps=reps),
     )
+
+
+def _with_grid(
+    found: Estimate, points: tuple[Estimate, ...], grid: Floats, critical: Array, null: float
+) -> Estimate:
+    """The area's interval; where all scenarios end alike, and a bootstrap has no width, that of the
+    curves through the ends of the pointwise intervals."""
+    if np.ptp(np.minimum(critical, grid[-1])) > 0.0 or len(np.unique(np.isinf(critical))) > 1:
+        return found
+    low, high = (
+        area(np.array([getattr(p, end) for p in points]), grid, null) for end in ("low", "high")
+    )
+    return Estimate(found.value, float(low), float(high), found.confidence)
 
 
 def _share_above(

@@ -34,7 +34,7 @@ class Attacked:
 
     After `witnessed`, `shown` lists what the first row saw in each step, of observation threats.
     `excess` is how many times its budget the worst proposal asked for so far; what exceeds 1 was
-    clipped.
+    clipped. `acted` says whether the schedule ever let the attack act.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Attacked:
         self.low = np.broadcast_to(np.asarray(low, dtype=np.float64), self.scale.shape)
         self.high = np.broadcast_to(np.asarray(high, dtype=np.float64), self.scale.shape)
         self.groups = np.zeros(len(self.scale), np.int64) if groups is None else groups
-        self.excess = 0.0
+        self.excess, self.acted = 0.0, False
         self.shown: list[Array] | None = None
         self.past = int(threat.budget) if threat.norm == "steps" else 0
 
@@ -121,6 +121,7 @@ class Attacked:
     ) -> Array:
         if not on.any() or self.threat.budget == 0:
             return clean
+        self.acted = True
         bounded = self.threat.norm in ("linf", "l2", "std")
         radius = self.scale * (self.threat.budget if bounded else 1.0)
         view = View(

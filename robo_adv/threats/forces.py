@@ -59,7 +59,7 @@ class Pusher:
         self.world, self.threat, self.attacks = world, threat, list(attacks)
         self.ids = np.array([names.index(body) for body in bodies])
         self.unit = newtons(world.model, self.ids[0]) if threat.unit == "weight" else 1.0
-        self.excess = 0.0
+        self.excess, self.acted = 0.0, False
         self.used = np.zeros(len(world.seeds), dtype=np.int64)
 
     def push(self, scenarios: Array, observations: Mapping[str, Array]) -> None:
@@ -68,6 +68,7 @@ class Pusher:
         self.used[world.length == 0] = 0
         on = self.threat.schedule.active(world.length, self.used, world.seeds, None)
         self.used += on
+        self.acted |= bool(on.any())
         time = world.length * world.control_dt
         wanted = np.zeros((len(on), len(self.ids), 3))
         who = np.maximum(scenarios, 0) % len(self.attacks)

@@ -79,7 +79,7 @@ def ascend(view: View, objective: Objective, start: Array, step: float, steps: i
     clean = torch.as_tensor(view.clean, dtype=torch.float32)
     radius = torch.as_tensor(view.radius, dtype=torch.float32)
     u = torch.as_tensor(start, dtype=torch.float32)
-    best, best_value = u, torch.full((len(u),), -torch.inf)
+    best, best_value = u.clone(), torch.full((len(u),), -torch.inf)
     for k in range(steps + 1):
         z = torch.addcmul(clean, radius, u)
         if k < steps:
@@ -87,7 +87,8 @@ def ascend(view: View, objective: Objective, start: Array, step: float, steps: i
         else:
             value = objective.value(z)
         more = value > best_value
-        best, best_value = torch.where(more[:, None], u, best), torch.maximum(value, best_value)
+        np.copyto(best.numpy(), u.numpy(), where=more.numpy()[:, None])
+        best_value = torch.maximum(value, best_value)
         if k < steps:
             u = torch.add(u, slope.sign_(), alpha=step).clamp_(-1.0, 1.0)
     return np.asarray(view.clean + view.radius * best.numpy())

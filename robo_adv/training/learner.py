@@ -27,6 +27,7 @@ from robo_adv.training.network import (
     network_weights,
     policy_kwargs,
 )
+from robo_adv.training.penalty import PenalisedNetwork, Penalty
 from robo_adv.training.ranges import check_learner
 from robo_adv.training.state import (
     Tensors,
@@ -117,6 +118,9 @@ class Learner:
         env: where it learns, for example a Seat.
         config: hyper-parameters. seed: of the network, the exploration and the scenarios.
 
+    Attributes:
+        normaliser_learns: whether the observation statistics follow what is seen.
+
     Raises:
         RoboAdvError: the environment's observations are not flat.
     """
@@ -132,7 +136,7 @@ class Learner:
             )
         self.vec_env = VectorToVecEnv(env)
         self.ppo = PPO(
-            "MlpPolicy",
+            PenalisedNetwork,
             self.vec_env,
             learning_rate=config.learning_rate,
             n_steps=config.n_steps,
@@ -150,6 +154,26 @@ class Learner:
         )
         self.ppo.set_logger(Logger(folder=None, output_formats=[]))
         self.generators = capture_generators()
+        self.normaliser_learns = True
+
+    def penalise(self, penalty: Penalty) -> None:
+        """Add the mean of a penalty to PPO's loss."""
+        network = self.ppo.policy
+        assert isinstance(network, PenalisedNetwork)
+        network.penalty, network.ent_coef, self.ppo.ent_coef = penalty, self.config.ent_coef, 1.0
+
+    def freeze_actor(self, frozen: bool) -> None:
+        """Let updates change the critic alone, or the actor again."""
+        for name, parameter in self.ppo.policy.named_parameters():
+            if not name.startswith(("mlp_extractor.value_net", "value_net")):
+                parameter.requires_grad_(not frozen)
+
+    @property
+    def penalty(self) -> Penalty | None:
+        """What `penalise` was given."""
+        network = self.ppo.policy
+        assert isinstance(network, PenalisedNetwork)
+        return network.penalty
 
     @property
     def steps(self) -> int:
@@ -173,12 +197,15 @@ class Learner:
         before_update = _BeforeUpdate(self.threads.update)
         rate = self.config.learning_rate_at(self.steps)
         self.ppo.lr_schedule = lambda _: rate
+        if self.penalty is not None:
+            self.penalty.begin(self.steps)
         self.ppo.learn(self.config.rollout, before_update, reset_num_timesteps=False)
         torch.set_num_threads(self.threads.rollout)
         extractor = self.ppo.policy.features_extractor
         assert isinstance(extractor, NormalisedObservation)
-        observations = torch.as_tensor(self.ppo.rollout_buffer.observations)
-        extractor.update(observations.reshape(-1, observations.shape[-1]))
+        if self.normaliser_learns:
+            observations = torch.as_tensor(self.ppo.rollout_buffer.observations)
+            extractor.update(observations.reshape(-1, observations.shape[-1]))
         self.generators = capture_generators()
         return self._metrics()
 
@@ -188,7 +215,7 @@ class Learner:
         for name in ("approx_kl", "clip_fraction", "explained_variance", "std"):
             if f"train/{name}" in logged:
                 out[name] = float(logged[f"train/{name}"])
-        return out
+        return out if self.penalty is None else {**out, **self.penalty.metrics()}
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         """Everything that continues this learner bit by bit: tensors, and plain JSON values."""

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robo_adv.agents.audit import AuditConfig, prepare
 from robo_adv.agents.failures import open_replay
+from robo_adv.agents.subject import AuditConfig, prepare
 from robo_adv.agents.worlds import make_world
 from robo_adv.audit.audit import Audit, Line
 from robo_adv.audit.failures import choose
+from robo_adv.audit.gates import Gate
 from robo_adv.audit.plan import Row, plan
 from robo_adv.audit.reference import Reference
 from robo_adv.audit.replay import Replay, replay
 from robo_adv.audit.store import Cell, Store
-from robo_adv.cli.audit import Gate
 from robo_adv.cli.main import run
 from robo_adv.errors import RoboAdvError
 from robo_adv.safety.outcomes import Outcomes

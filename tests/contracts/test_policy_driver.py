@@ -184,7 +184,7 @@ def test_a_recurrent_policy_keeps_its_own_state() -> None:
 def test_a_recurrent_member_of_a_pool_is_refused(others: list[Policy], n: int) -> None:
     driver = Driver(Pool([*others, Recurrent()]), n)
     driver.begin(np.arange(n), np.arange(n, dtype=np.uint64), np.zeros((n, 1)))
-    with pytest.raises(RoboAdvError, match="Recurrent keeps a state; inside another policy .* needs `start"):
+    with pytest.raises(RoboAdvError, match="Recurrent keeps a state; inside another policy"):
         driver.act(np.zeros((n, 1)))
 
 

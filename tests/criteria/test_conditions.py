@@ -82,7 +82,7 @@ def test_severity_is_the_ratio_to_the_limit() -> None:
     known = facts(force=[0, 75, 150, 300], speed=[0, 0.25, 0.5, 1], x=[-2, -1, 0, 1])
     assert parse("force>150", UNITS).severity(known).tolist() == [0, 0.5, 1, 2]
     # Above a limit of 0, one scale of the unit counts as one limit.
-    assert parse("speed>0", UNITS).severity(known).tolist() == [1, 2, 3, 5]
+    assert parse("speed>0", UNITS).severity(known).tolist() == [0, 2, 3, 5]
     assert parse("force>0", UNITS).severity(known)[1] == pytest.approx(1 + 75 / 65)
     below = parse("x<-1", UNITS)
     assert below.severity(known)[0] == 2.0 and (below.severity(known)[1:] <= 1).all()

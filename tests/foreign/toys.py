@@ -23,7 +23,8 @@ class Cart(gymnasium.Env[Any, Any]):
     def __init__(self, **faults: Any) -> None:
         self.faults = faults
         self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
-        self.action_space = spaces.Box(-0.5, 2.0, (1,), np.float32)
+        bounds = (-np.inf, np.inf) if faults.get("endless_actions") else (-0.5, 2.0)
+        self.action_space = spaces.Box(*bounds, (1,), np.float32)
         self.resets = 0
 
     def reset(
@@ -45,7 +46,7 @@ class Cart(gymnasium.Env[Any, Any]):
         self.steps += 1
         info: dict[str, Any] = {}
         if "cost" in self.faults and self.steps >= self.faults["cost"]:
-            info["cost"] = 0.5
+            info["cost"] = np.nan if self.faults.get("nan_cost") else 0.5
         if self.steps == self.faults.get("raises_at"):
             raise RuntimeError("solver broke down")
         seen = self.observed()

@@ -160,3 +160,10 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         curves.budget_curve(np.ones(5), GRID, np.random.default_rng(0), np.ones(4))
     with pytest.raises(RoboAdvError, match="training seeds, n"):
         curves.design_of(np.ones((2, 2, 2)))
+
+
+def test_an_area_of_few_scenarios_that_all_end_alike_keeps_a_wide_interval() -> None:
+    for critical, value in ((np.inf, 1.0), (0.0, 0.0)):
+        found = curves.budget_curve(np.full(5, critical), [0.0, 0.5, 1.0], np.random.default_rng(0))
+        assert found.area.value == value
+        assert found.area.high - found.area.low == pytest.approx(0.5218, abs=1e-4)  # 0 of 5
