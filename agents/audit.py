@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -32,13 +33,13 @@ from robo_adv.audit.failures import choose
 from robo_adv.audit.plan import Row
 from robo_adv.audit.report import write_audit_report
 from robo_adv.audit.service import check_search
-from robo_adv.audit.store import Store
+from robo_adv.audit.store import Cell, Store
 from robo_adv.audit.suite import searched
 from robo_adv.audit.summary import summarise
 from robo_adv.envs.episode import World
 from robo_adv.errors import RoboAdvError
 from robo_adv.rollout import even_width
-from robo_adv.runs import Run, plain, versions, write_text
+from robo_adv.runs import Run, plain, versions, write_with
 from robo_adv.safety.verdict import Thresholds
 
 WIDTH = 128  # simulations side by side at most
@@ -114,8 +115,7 @@ def audit(
     summary["command"] = run.command
     summary["seconds"] = round(time.monotonic() - began, 1)
     cells = [found.clean, *(cell for line in found.lines for cell in line.cells[1:])]
-    lines = "".join(json.dumps(line) + "\n" for cell in cells for line in cell.lines())
-    write_text(run.folder / "episodes.jsonl", lines)
+    write_with(run.folder / "episodes.jsonl", lambda path: _write_lines(path, cells))
     write_audit_report(run.folder / "report.html", summary, cells, run.folder)
     run.finish(summary)
     world.close()
@@ -191,10 +191,16 @@ def _replayed(config: AuditConfig, engine: Engine) -> dict[str, Any]:
     """What a replay says of world and controller."""
     world = engine.subject.world
     return {
-        "game": config.env or world.id, "options": plain(getattr(world, "options", {})),
+        "game": config.env or world.id,
+        "options": {**plain(getattr(world, "options", {})), **plain(config.options)},
         "controller": config.controller, "imports": config.imports, "success": config.success,
         "unsafe": config.unsafe, "reference_return": engine.reference.returns,
     }  # fmt: skip
+
+
+def _write_lines(path: Path, cells: Sequence[Cell]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for cell in cells for line in cell.lines())
 
 
 def _access(found: Controller) -> list[str]:

@@ -77,6 +77,8 @@ def names(world: World, recording: Replay) -> dict[str, str]:
 def _title(failure: Failure) -> str:
     if failure.row is None:
         return "no attack"
+    if failure.row.threat.port == "opponent":
+        return f"against {failure.row.name}"
     return f"{failure.label} at {failure.cell.budget:g} {failure.row.threat.unit}".rstrip()
 
 

@@ -71,7 +71,7 @@ class HardenConfig:
 
 def fine(ppo: PPOConfig) -> PPOConfig:
     """Hyper-parameters for fine-tuning in place of those for learning from scratch."""
-    return replace(ppo, learning_rate=2e-4, anneal_over=0)
+    return replace(ppo, learning_rate=3e-4, anneal_over=1_200_000)
 
 
 @dataclass(frozen=True)
@@ -214,16 +214,13 @@ class Hardened(Player):
             normaliser = network_access(self.learner.policy).normaliser
             assert normaliser is not None
             return normaliser[1]
-        path = run.folder / REFERENCE_FILE
-        if path.exists():  # a resumed run
-            return np.array(Reference.load(path).std)
         if config.reference:
             found = Reference.load(Path(config.reference))
         else:
             policies = {**self.opponents, self.player: self.learner.policy}
             seeds = scenarios(REFERENCE, REFERENCE_EPISODES)
             found, _ = measure(config.controller, self.arena, self.player, policies, seeds)
-        found.save(path)
+        found.save(run.folder / REFERENCE_FILE)
         return np.array(found.std)
 
     def iterate(self) -> dict[str, float]:

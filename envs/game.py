@@ -18,6 +18,7 @@ alone: the same in a batch of 1 or 256, at any thread count, in any order.
 from __future__ import annotations
 
 import logging
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -106,7 +107,9 @@ class Game(ABC):
         self.num_envs = num_envs
         self.weights = {p: self._weights(p, (reward or {}).get(p, "dense")) for p in self.players}
         mujoco.set_mju_user_warning(_LOG.debug)  # keeps MUJOCO_LOG.TXT out of the user's folder
-        self.model = self.build().compile()
+        with warnings.catch_warnings():  # scenes are compiled here and never saved
+            warnings.filterwarnings("ignore", "Attaching a spec with an empty prefix")
+            self.model = self.build().compile()
         self.batch = Batch(self.model, num_envs, threads)
         self.qpos: Array = self.batch.bind("qpos")
         self.qvel: Array = self.batch.bind("qvel")

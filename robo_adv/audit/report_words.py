@@ -29,6 +29,7 @@ ATTACK_WORDS = {
     "uniform": "random noise of up to the budget",
     "corner": "random noise, always as large as the budget allows",
     "gaussian": "Gaussian noise",
+    "single-sensor": "one sensor alone off or noisy, the worst one",
     "bias": "a constant offset of every sensor, drawn for each episode",
     "fgsm": "false readings that change the action, found by one step along the controller's gradient",
     "pgd": "false readings that change the action most, found by 20 steps along the controller's "

@@ -159,8 +159,8 @@ class Safety(Strict):
     def __str__(self) -> str:
         guarded = sum(cell.guarded for row in self.rows for cell in row.cells)
         return (
-            f"{len(self.failures)} recorded failures, {1 + guarded} guarded cells of {self.episodes} "
-            f"scenarios, gates {', '.join(self.gates) or 'none'}"
+            f"recorded failures: {len(self.failures)}, guarded cells: {1 + guarded} of {self.episodes} "
+            f"scenarios each, gates: {', '.join(self.gates) or 'none'}"
         )
 
     @model_validator(mode="after")

@@ -7,40 +7,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from robo_adv.agents.audit import Tell, audit
 from robo_adv.agents.export import check_target, export_tests, finished
 from robo_adv.agents.subject import AuditConfig
-from robo_adv.audit.engine import SEARCH
-from robo_adv.audit.gates import MEASURES, Gate
-from robo_adv.audit.plan import Row
-from robo_adv.audit.reference import REFERENCE
-from robo_adv.audit.report_service import sentences
+from robo_adv.audit.gates import Gate
 from robo_adv.audit.service import REACH
+from robo_adv.cli.audit_options import check_counts, check_gates, parse_budgets, parse_shares
+from robo_adv.cli.audit_print import judge, next_command, print_summary
 from robo_adv.cli.options import parse_options
-from robo_adv.cli.train import check_seed
-from robo_adv.cli.verb import FAILS, HOLDS, INCONCLUSIVE, Outcome
-from robo_adv.errors import RoboAdvError, unknown
-from robo_adv.rollout import REPORTED, SELECTION
+from robo_adv.cli.verb import Outcome
+from robo_adv.errors import RoboAdvError
+from robo_adv.rollout import REPORTED
 from robo_adv.runs import Run
-from robo_adv.safety.statistics import Rate
 from robo_adv.threats.threat import PORTS
-
-RESERVED = 1_000_000  # scenario seeds of each use
-MOST = {"episodes": 100_000, "search": 10_000, "videos": 100}
-USES = {
-    SELECTION: "policies are selected on",
-    REFERENCE: "references are measured on",
-    SEARCH: "attacks are searched on",
-}
-_HEAT = ((0.9, "green"), (0.5, "yellow"), (0.0, "red"))
 
 
 @dataclass(frozen=True)
@@ -142,7 +128,7 @@ class AuditVerb:
                 console.print("this audit is finished; nothing is played")
             else:
                 with _progress(console) as tell:
-                    summary = audit(config, start, tell, partial(_check_gates, conditions))
+                    summary = audit(config, start, tell, partial(check_gates, conditions))
         except KeyboardInterrupt:
             if not runs:
                 raise
@@ -152,8 +138,8 @@ class AuditVerb:
                 raise
             raise RoboAdvError(f"{error}; {_go_on(runs[0])}") from error
         run = runs[0]
-        _print(console, summary)
-        code = _judge(console, conditions, summary)
+        print_summary(console, summary)
+        code = judge(console, conditions, summary)
         if self.export_tests is not None:
             suite = export_tests(run, self.export_tests, self.fail_if)
             console.print(f"tests: {suite}; run `pytest {self.export_tests}`")
@@ -161,7 +147,7 @@ class AuditVerb:
         if "compare" in summary:
             told = summary["compare"]
             data["compare"] = {k: told[k] for k in ("verdict", "primary", "cells") if k in told}
-        return Outcome(data, run.folder, _next(summary, run.folder), code)
+        return Outcome(data, run.folder, next_command(summary, run.folder), code)
 
     def _config(self) -> tuple[AuditConfig, Callable[[str], Run], list[Run]]:
         """The config, what starts the run, and where the started run is kept."""
@@ -217,77 +203,8 @@ class AuditVerb:
         ]
 
 
-def check_counts(config: AuditConfig) -> None:
-    """Raises RoboAdvError for numbers that no audit can have."""
-    least = {"episodes": 2, "search": 1, "videos": 0, "train_adversary": 0, "threads": 0}
-    for name, few in least.items():
-        if not few <= getattr(config, name) <= MOST.get(name, 2**63):
-            most = f" and at most {MOST[name]:,}" if name in MOST else ""
-            raise RoboAdvError(
-                f"an audit needs {name.replace('_', ' ')} of at least {few}{most}, got "
-                f"{getattr(config, name):,}"
-            )
-    check_seed(config.seed, 2**63)
-    last = config.seed + config.episodes - 1
-    for first, use in USES.items():
-        if config.seed < first + RESERVED and last >= first:
-            raise RoboAdvError(
-                f"scenario seeds {first:,} to {first + RESERVED - 1:,} are what {use}; reported ones "
-                f"must be others, got {config.seed:,} to {last:,} (the default is {REPORTED:,})"
-            )
-
-
-def _check_gates(gates: list[Gate], rows: list[Row]) -> None:
-    """Raises RoboAdvError for a gate that no planned cell can be judged by."""
-    cells = [("", 0.0), *((row.threat.port, budget) for row in rows for budget in row.budgets)]
-    for gate in gates:
-        if not any(gate.covers(*cell) for cell in cells):
-            raise RoboAdvError(
-                f"--fail-if: nothing is tried on port {gate.port!r} up to {gate.budget:g}; tried: "
-                f"{', '.join(f'{port} {budget:g}' for port, budget in cells[1:])}"
-            )
-
-
 def _go_on(run: Run) -> str:
     return f"finished cells are kept, go on with `robo-adv audit --resume {run.folder}`"
-
-
-def parse_budgets(pairs: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
-    """`PORT=B1,B2,...` pairs.
-
-    Raises:
-        RoboAdvError: another form, or no such port.
-    """
-    out = {}
-    for pair in pairs:
-        port, _, numbers = pair.partition("=")
-        if port not in PORTS:
-            raise unknown("port", port, PORTS)
-        if port in out:
-            raise RoboAdvError(f"budgets of port {port!r} are given twice")
-        try:
-            out[port] = tuple(float(number) for number in numbers.split(","))
-        except ValueError as error:
-            raise RoboAdvError(
-                f"budgets {pair!r} are not PORT=NUMBER,NUMBER,..., for example observation=0.05,0.15"
-            ) from error
-    return out
-
-
-def parse_shares(pairs: tuple[str, ...]) -> dict[str, float]:
-    """`NAME=NUMBER` pairs.
-
-    Raises:
-        RoboAdvError: another form.
-    """
-    out = {}
-    for pair in pairs:
-        name, _, number = pair.partition("=")
-        try:
-            out[name] = float(number)
-        except ValueError as error:
-            raise RoboAdvError(f"--declare {pair!r} is not NAME=NUMBER, e.g. tax=0.02") from error
-    return out
 
 
 def _read(run: Run) -> AuditConfig:
@@ -321,67 +238,3 @@ def _progress(console: Console) -> Iterator[Tell]:
                 console.print(f"{done}/{total} {what}")
 
         yield tell
-
-
-def _print(console: Console, summary: dict[str, Any]) -> None:
-    clean = summary["clean"]
-    console.print(f"{summary['controller']} in {summary['world']}, {summary['episodes']} scenarios")
-    for name, told in summary["criterion"].items():
-        console.print(f"  {name}: {told}")
-    for name in MEASURES:
-        console.print(f"  {name:<13} {_rate(clean[name])} without attack")
-    table = Table("threat", "unit", "safe success at budget", title="safe success under attack")
-    for row in summary["rows"]:
-        if row["skipped"]:
-            table.add_row(row["label"], row["unit"], f"[dim]{row['skipped']}[/dim]")
-            continue
-        cells = [_cell(cell, clean) for cell in row["cells"][1:]]
-        table.add_row(row["label"], row["unit"], "  ".join(cells))
-    console.print(table)
-    for port in summary["ports"]:
-        at = port["halved_at"]
-        unit = next(row["unit"] for row in summary["rows"] if row["label"] == port["row"])
-        told = "keeps half of its safe successes" if at is None else f"halved at {at:g} {unit}"
-        told = told if clean["safe_success"]["count"] else "no safe success to lose"
-        console.print(f"  {port['port']:<12} weakest against {port['row']}: {told}")
-    if "compare" in summary:
-        said = summary["compare"].get("verdict")
-        name = summary["compare"]["baseline"]["controller"]
-        console.print(f"against {name}: {said['verdict'] if said else 'no threat reached both'}")
-        for reason in said["reasons"] if said else ():
-            console.print(f"  {reason}")
-    for answer in sentences(summary["failure_search"]) if "failure_search" in summary else ():
-        console.print(f"  {answer}")
-    for notice in summary["notices"]:
-        console.print(notice)
-
-
-def _cell(cell: dict[str, Any], clean: dict[str, Any]) -> str:
-    rate = cell["safe_success"]["rate"]
-    share = rate / max(clean["safe_success"]["rate"], 1e-9)
-    colour = next(name for least, name in _HEAT if share >= least)
-    return f"{cell['budget']:g}: [{colour}]{100 * rate:.0f} %[/{colour}]"
-
-
-def _rate(values: dict[str, Any]) -> str:
-    return str(Rate(values["count"], values["episodes"]))
-
-
-def _next(summary: dict[str, Any], folder: Path) -> str:
-    failures = summary["failures"]
-    return failures[0]["command"] if failures else f"open {folder / 'report.html'}"
-
-
-def _judge(console: Console, gates: list[Gate], summary: dict[str, Any]) -> int:
-    code = HOLDS
-    for gate in gates:
-        condition = gate.condition
-        for label, rate in gate.cells(summary):
-            verdict = condition.judge(rate)
-            word = {"fails": "FAILS", "inconclusive": "OPEN ", "holds": "HOLDS"}[verdict]
-            console.print(f"{word}  {label}: {condition.name} {rate}")
-            if verdict == "fails":
-                code = FAILS
-            elif verdict == "inconclusive" and code == HOLDS:
-                code = INCONCLUSIVE
-    return code

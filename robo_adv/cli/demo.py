@@ -1,4 +1,4 @@
-"""`robo-adv demo`: the main job in one command, an audit of a shipped controller."""
+"""`robo-adv demo`: the main job in one command, audits of two shipped controllers."""
 
 from __future__ import annotations
 
@@ -14,47 +14,56 @@ from rich.console import Console
 from robo_adv.cli.audit import AuditVerb
 from robo_adv.cli.verb import Outcome
 
-CONTROLLER = "zoo:kicker-omni4-s2"
+ARM = ["zoo:push-panda-s2", "--suite", "quick"]
+SOCCER = ["zoo:kicker-omni4-s2", "--ports", "opponent", "--adversaries", "zero", "random"]
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Audit a shipped soccer player over every port (false readings, disturbed commands, pushes, other
-    worlds, and a keeper that is trained to beat it); a report with videos, in minutes on 2 cores."""
+    """Audit a robot arm under false readings, disturbed commands, pushes and other worlds, and a
+    soccer player against an opponent that is trained to beat it: two reports with videos, within five
+    minutes on 2 cores."""
 
-    steps: int = 600_000
-    """Environment steps of the keeper's training; 0 trains none."""
     episodes: int = 50
     """Scenarios per cell."""
-    videos: int = 6
-    """How many failures are recorded and filmed."""
+    steps: int = 500_000
+    """Environment steps of the opponent's training."""
+    videos: int = 5
+    """How many failures of the arm are filmed; of the soccer player two, if any."""
     runs: Path = Path("runs")
     """Where run folders go."""
     json: bool = False
     """Print one machine-readable line last."""
 
     def run(self, console: Console) -> Outcome:
-        arguments = self.audit()
-        console.print(f"robo-adv audit {shlex.join(arguments)}")
-        outcome = tyro.cli(AuditVerb, args=arguments).run(console)
-        assert outcome.folder is not None
-        text = (outcome.folder / "summary.json").read_text(encoding="utf-8")
-        summary: dict[str, Any] = json.loads(text)
-        report = outcome.folder / "report.html"
-        videos = [outcome.folder / str(one["video"]) for one in summary["failures"] if one["video"]]
-        for one in summary["failures"]:
-            if not one["video"]:
-                console.print(f"no video: {one['why_no_video']}")
-                break
-        console.print(f"videos: {', '.join(str(path) for path in videos) or 'none'}")
-        console.print(f"report: {report} ({summary['seconds']:.0f} s); open it in a browser")
-        data = {**outcome.data, "report": str(report), "videos": [str(path) for path in videos]}
-        return Outcome(data, outcome.folder, outcome.next, outcome.code)
+        common = ["--episodes", str(self.episodes), "--runs", str(self.runs)]
+        trained = ["--train-adversary", str(self.steps), "--videos", str(min(2, self.videos))]
+        found = []
+        for arguments in ([*ARM, "--videos", str(self.videos)], [*SOCCER, *trained]):
+            command = [*arguments, *common]
+            console.print(f"\nrobo-adv audit {shlex.join(command)}")
+            outcome = tyro.cli(AuditVerb, args=command).run(console)
+            assert outcome.folder is not None
+            found.append(_made(outcome.folder) | {"next": outcome.next})
+        console.print()
+        for one in found:
+            console.print(f"{one['controller']}: {one['seconds']:.0f} s")
+            for video in one["videos"]:
+                console.print(f"  video   {video}")
+            if one["why_no_video"]:
+                console.print(f"  no video: {one['why_no_video']}")
+            console.print(f"  report  {one['report']}")
+        return Outcome({"audits": found}, next=found[0]["next"])
 
-    def audit(self) -> list[str]:
-        """Arguments of the audit."""
-        return [
-            CONTROLLER, "--suite", "quick", "--adversaries", "zero",
-            "--train-adversary", str(self.steps), "--episodes", str(self.episodes),
-            "--videos", str(self.videos), "--runs", str(self.runs),
-        ]  # fmt: skip
+
+def _made(folder: Path) -> dict[str, Any]:
+    """What an audit left behind, as JSON values."""
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    failures = summary["failures"]
+    return {
+        **{name: summary[name] for name in ("controller", "seconds", "clean", "ports")},
+        "folder": str(folder),
+        "report": str(folder / "report.html"),
+        "videos": [str(folder / one["video"]) for one in failures if one["video"]],
+        "why_no_video": next((one["why_no_video"] for one in failures if not one["video"]), ""),
+    }

@@ -194,5 +194,7 @@ def resume(folder: Path, console: Console, steps: int | None = None) -> Outcome:
     if steps is not None and steps > config["steps"]:
         run.change({**config, "steps": steps})
     if run.done:
-        raise RoboAdvError(f"{folder} is finished; train it on with --steps N, above {config['steps']}")
+        raise RoboAdvError(
+            f"{folder} is finished; train it on with --steps N, above {config['steps']}"
+        )
     return finished(run, train(config_from(kind, run.config["config"]), run, resume=True))

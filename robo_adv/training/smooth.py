@@ -28,8 +28,8 @@ Unit = Literal["sigma", "policy"]
 @dataclass(frozen=True)
 class SmoothConfig:
     """Attributes:
-    weight: of the divergence in PPO's loss; 0 leaves it out. (SA-PPO's kappa is half of it: its code
-        leaves out the 1/2 of the divergence.)
+    weight: of the divergence in PPO's loss; 0 leaves it out. (SA-PPO's kappa is half of it, as its
+        code leaves out the 1/2 of the divergence.)
     budget: half the width of the box around an observation, in `unit`.
     unit: sigma (standard deviations of each sensor over the reference's nominal episodes, as the
         audit measures them) or policy (of the controller's own normaliser).
@@ -38,11 +38,11 @@ class SmoothConfig:
         collapse to a constant.
     """
 
-    weight: float = 0.1
-    budget: float = 0.1
+    weight: float = 0.02
+    budget: float = 0.15
     unit: Unit = "sigma"
     steps: int = 10
-    ramp: float = 0.5
+    ramp: float = 0.3
 
     def __post_init__(self) -> None:
         for name in ("weight", "budget"):

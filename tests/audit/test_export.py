@@ -330,16 +330,20 @@ def test_a_suite_of_your_own_environment_imports_your_modules(
         "    metadata = {'render_modes': ['rgb_array'], 'render_fps': 20}\n"
         "    def __init__(self, render_mode=None):\n"
         "        super().__init__()\n        self.render_mode = render_mode\n"
+        "    def step(self, action):\n"
+        "        *told, info = super().step(action)\n"
+        "        return *told, {**info, 'damage': float(self.x < -0.5)}\n"
         "    def render(self):\n        return np.zeros((64, 64, 3), np.uint8)\n"
         "gymnasium.register('OwnCart-v0', entry_point=Drawn, max_episode_steps=20)\n"
         "def drive(observation):\n    return np.clip(-4 * observation[:, :1], -0.5, 2.0)\n"
-        "def far(facts):\n    return facts['return'] < -2.5\n"
+        "def far(facts):\n    return facts['damage'] > 0\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     code = run(["audit", "own_cart:drive", "--env", "OwnCart-v0", "--import", "own_cart",
-                "--success", "return>-1", "--unsafe", "own_cart:far", "--attacks", "corner",
-                "--budgets", "observation=0.1", "--episodes", "8", "--videos", "1",
+                "--set", "info_costs=damage", "--success", "return>-1",
+                "--unsafe", "own_cart:far", "--attacks", "corner", "--budgets", "observation=0.1",
+                "--episodes", "8", "--videos", "1",
                 "--export-tests", "tests/safety", "--json"])  # fmt: skip
     assert code == 0
     guard = Guard(tmp_path / "tests" / "safety")

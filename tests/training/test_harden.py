@@ -90,17 +90,18 @@ def test_it_starts_from_the_bundle_and_the_critic_learns_first(
     assert start.keys() - _moved(start, after) == {n for n in start if n.startswith("features_")}
 
 
-def test_its_score_under_sa_ppo_is_the_mean_of_both_rates_and_falls_with_the_budget(
-    kicker: Path, tmp_path: Path
+def test_its_score_under_sa_ppo_is_the_mean_of_the_rates_without_and_under_attack(
+    kicker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scores = {}
-    for budget in (0.0, 3.0):
-        config = _config(kicker, smooth=SmoothConfig(budget=budget))
-        scores[budget] = _trainee(config, tmp_path).before
-    for found in scores.values():
-        both = found["selection_win_rate"], found["selection_win_rate_attacked"]
-        assert found["score"] == pytest.approx(np.mean(both))
-    calm = scores[0.0]
+    monkeypatch.setattr(Hardened, "_attacked_rate", lambda self: 0.75)
+    found = _trainee(_config(kicker), tmp_path).before
+    assert found["selection_win_rate_attacked"] == 0.75
+    assert found["score"] == pytest.approx((found["selection_win_rate"] + 0.75) / 2.0)
+
+
+def test_an_attack_of_budget_zero_changes_nothing(kicker: Path, tmp_path: Path) -> None:
+    config = _config(kicker, smooth=SmoothConfig(budget=0.0), opponents=("zero",))
+    calm = _trainee(config, tmp_path).before
     assert calm["selection_win_rate_attacked"] == calm["selection_win_rate"]
 
 

@@ -231,7 +231,7 @@ def test_the_metrics_of_an_iteration_tell_budget_and_divergence() -> None:
     size = learner.policy.observation_size
     learner.penalise(Smoothness(SmoothConfig(ramp=0.0), np.ones(size), -1, 1))
     metrics = learner.iterate()
-    assert metrics["smooth_budget"] == 0.1 and metrics["smooth_kl"] > 0.0
+    assert metrics["smooth_budget"] == 0.15 and metrics["smooth_kl"] > 0.0
 
 
 def test_a_heavy_penalty_makes_the_policy_smoother_than_no_penalty_does() -> None:
