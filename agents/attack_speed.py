@@ -63,7 +63,8 @@ class Bench:
         return View(
             self.clean, self.radius, -anything, anything, first=self.clean,
             history=np.zeros((n, 0, d)), seeds=np.arange(n, dtype=np.uint64),
-            step=np.zeros(n, np.uint64), groups=np.zeros(d, np.int64), access=access,
+            step=np.zeros(n, np.uint64), groups=np.zeros(d, np.int64), observation=self.clean,
+            left=np.zeros((n, 0)), access=access,
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
+from robo_adv.agents.attackers import trainer, training_seed
 from robo_adv.agents.controllers import Controller
 from robo_adv.agents.failures import record
 from robo_adv.agents.notices import after_playing, before_playing
@@ -27,6 +28,7 @@ from robo_adv.agents.subject import (
 )
 from robo_adv.agents.trained import with_trained
 from robo_adv.audit.audit import Audit, run_audit
+from robo_adv.audit.certificates import certificates
 from robo_adv.audit.compare import compare, look_closer, primary_of
 from robo_adv.audit.engine import SEARCH, Engine
 from robo_adv.audit.failures import choose
@@ -41,6 +43,7 @@ from robo_adv.errors import RoboAdvError
 from robo_adv.rollout import even_width
 from robo_adv.runs import Run, plain, versions, write_with
 from robo_adv.safety.verdict import Thresholds
+from robo_adv.training.learner import Threads
 
 WIDTH = 128  # simulations side by side at most
 Tell = Callable[[int, int, str], None]
@@ -82,6 +85,9 @@ def audit(
     check(bench.rows)
     run = start(world.id)
     bench.reference.save(run.folder / "reference.json")
+    _can_train(bench, config, run.folder, tell)
+    if config.baseline:
+        _can_train(baseline, first, run.folder / "baseline", tell)
     if config.train_adversary:
         bench = with_trained(bench, config, run.folder / "adversary", tell)
     if config.train_adversary and config.baseline:
@@ -106,6 +112,7 @@ def audit(
             tell(1, 1, "where they differ, and what that does")
         summary |= _compared(config, limits, (bench, found), (baseline, theirs), null)
     summary["searched"] = searched(engine, bench.rows)
+    summary["certificates"] = certificates(engine, bench.rows)
     summary["failures"] = _recorded(config, run, engine, found, tell)
     if config.failure_search:
         summary["failure_search"] = search_failures(
@@ -120,6 +127,14 @@ def audit(
     run.finish(summary)
     world.close()
     return summary
+
+
+def _can_train(bench: Bench, config: AuditConfig, folder: Path, tell: Tell | None) -> None:
+    """Let the bench's learned attacks train under `folder`."""
+    bench.engine.trainer = trainer(
+        folder / "attackers", lambda rows: world_for(config, rows), bench.controller.digest,
+        training_seed(config.seed), Threads(physics=config.threads, update=1), tell,
+    )  # fmt: skip
 
 
 def _about(config: AuditConfig, bench: Bench, world: World) -> dict[str, Any]:

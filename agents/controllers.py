@@ -18,13 +18,15 @@ import numpy.typing as npt
 import torch
 
 from robo_adv import seeding
-from robo_adv.agents.access import network_access
-from robo_adv.agents.foreign import as_policy, import_object, samples
+from robo_adv.agents.fitted import fitted_bundle
+from robo_adv.agents.foreign import as_policy, import_object, made, samples
 from robo_adv.agents.named import bundle_folder, check_fits, zoo_names
+from robo_adv.agents.onnx_graph import onnx_access
 from robo_adv.agents.onnx_policy import OnnxPolicy
-from robo_adv.agents.sb3_zip import TRUST, open_sb3
+from robo_adv.agents.sb3_zip import LACKS_STATISTICS, TRUST, open_sb3
 from robo_adv.agents.scripted import SCRIPTED
-from robo_adv.agents.stateful import Rowwise, keeps_state
+from robo_adv.agents.stateful import RECURRENT, Rowwise, keeps_state
+from robo_adv.agents.white_box import check_access, given_access
 from robo_adv.bundle import load_bundle, read_card
 from robo_adv.envs.episode import World
 from robo_adv.errors import BundleError, RoboAdvError, unknown
@@ -37,6 +39,7 @@ SEEDED = "It acts at random; its random numbers are seeded per episode and step.
 UNSEEDED = (
     "It acts differently on equal observations and cannot be seeded, so scenarios do not repeat."
 )
+NOT_COMPARED = "What it says by `mean` was not compared with what it does, as it acts at random."
 BLACK_BOX = "It is a black box: attacks that need gradients cannot be tried."
 
 
@@ -91,37 +94,39 @@ def controller(
         raise unknown(f"player of {world.id}", player, world.players)
     if statistics is not None and not name.endswith(".zip"):
         raise RoboAdvError(f"VecNormalize statistics belong to a zip, got the controller {name!r}")
-    kind, policy, access = _find(name, world, player, trust, statistics)
-    if world.observation_space(player).dtype != np.float32 and kind == "bundle":
-        policy = Single(policy)
-    found = _examined(name, kind, policy, access, world, player)
+    kind, policy, access, note = _find(name, world, player, trust, statistics)
+    found = _examined(name, kind, policy, access, note, world, player)
     return replace(found, digest=_digest(name, folder))
 
 
 def _find(
     name: str, world: World, player: str, trust: bool, statistics: Path | None
-) -> tuple[str, Policy, Access]:
+) -> tuple[str, Policy, Access, str]:
+    """Its kind, the policy, access to it, and a sentence about the access."""
     path, game = Path(name), world
     if name in SCRIPTED:
-        return "scripted", SCRIPTED[name](game, player), Access()  # type: ignore[arg-type]
+        return "scripted", SCRIPTED[name](game, player), Access(), ""  # type: ignore[arg-type]
     if path.suffix.lower() in (".onnx", ".zip") and not path.is_file():
         raise RoboAdvError(f"there is no file {name}")
     if path.suffix.lower() == ".onnx":
-        size = world.layouts[player].size
-        return "onnx", OnnxPolicy(path, size, world.action_size(player)), Access()
+        file = OnnxPolicy(path, world.layouts[player].size, world.action_size(player))
+        return "onnx", file, *onnx_access(file, world, player)
     if path.suffix.lower() == ".zip":
         if not trust:
             raise RoboAdvError(f"{name} is not opened without --trust: {TRUST}")
-        policy, access = open_sb3(path, statistics)
-        _check_spaces(policy.model, name, world, player)
-        return "sb3", as_policy(policy, name, world, player), access
+        model, access = open_sb3(path, statistics)
+        _check_spaces(model.model, name, world, player)
+        note = LACKS_STATISTICS if model.lacks_statistics else ""
+        return "sb3", as_policy(model, name, world, player), access, note
     folder = bundle_folder(name)
     if folder is not None:
         bundle = load_bundle(folder)
         check_fits(bundle.card, game, player, name)  # type: ignore[arg-type]
-        return "bundle", bundle.policy, network_access(bundle.policy)
+        return "bundle", *fitted_bundle(bundle.policy, world, player), ""
     if ":" in name:
-        return "callable", as_policy(import_object(name), name, world, player), Access()
+        given = made(import_object(name), name, world, player)
+        policy = as_policy(given, name, world, player)
+        return "callable", policy, *given_access(given, name, world.layouts[player].size)
     raise unknown(
         "controller", name, [*SCRIPTED, *(f"zoo:{z}" for z in zoo_names())],
         hint="or a bundle's folder, FILE.onnx, module:callable, or FILE.zip with --trust",
@@ -151,30 +156,40 @@ def _check_spaces(model: Any, name: str, world: World, player: str) -> None:
 
 
 def _examined(
-    name: str, kind: str, policy: Policy, access: Access, world: World, player: str
+    name: str, kind: str, policy: Policy, access: Access, note: str, world: World, player: str
 ) -> Controller:
     seen, wanted = samples(world, player), world.action_size(player)
     if kind in ("callable", "onnx", "sb3"):
         policy = Guarded(policy, name)
     first = _try(name, policy, seen)
-    if keeps_state(policy, seen):
-        policy = Rowwise(policy, seen)
+    recurrent = keeps_state(policy, seen)
+    if recurrent:
+        policy, access, note = (
+            Rowwise(policy, seen),
+            Access(normaliser=access.normaliser),
+            RECURRENT,
+        )
     if first.shape != (len(seen), wanted):
         raise RoboAdvError(
             f"{name} gave actions of shape {first.shape} for observations {seen.shape}, expected "
             f"({len(seen)}, {wanted}) in {world.id}"
         )
-    notes = []
+    notes = [note] if note else []
     if not np.isfinite(first).all():
         notes.append(NOT_FINITE)
     deterministic = _repeats(name, policy, seen, first)
+    if kind == "callable" and access.mean is not None:
+        if deterministic:
+            check_access(name, policy, access, world, player)
+        else:
+            notes.append(NOT_COMPARED)
     reproducible = deterministic
     if not deterministic:
         seeded = Reseeded(policy)
         reproducible = _stateless(policy) and _repeats(name, seeded, seen, _try(name, seeded, seen))
         policy = seeded if reproducible else policy
         notes.append(SEEDED if reproducible else UNSEEDED)
-    if access.mean is None:
+    if access.mean is None and not recurrent:
         notes.append(BLACK_BOX)
     return Controller(name, kind, policy, access, deterministic, reproducible, tuple(notes))
 
@@ -230,29 +245,6 @@ class Guarded:
                 f"{self.name} fails on observations of shape {observation.shape}, dtype "
                 f"{observation.dtype}: {type(error).__name__}: {error}"
             ) from error
-
-
-class Single:
-    """A policy that takes float32, for worlds with other observations."""
-
-    def __init__(self, policy: Any) -> None:
-        self.policy = policy
-
-    def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
-        found: tuple[Array, ...] = self.policy.start(seeds, observation.astype(np.float32))
-        return found
-
-    def predict(
-        self,
-        observation: Array,
-        state: State = None,
-        episode_start: Array | None = None,
-        deterministic: bool = False,
-    ) -> tuple[Array, State]:
-        found: tuple[Array, State] = self.policy.predict(
-            observation.astype(np.float32), state, episode_start, deterministic
-        )
-        return found
 
 
 class Reseeded:

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
+import gymnasium
+import numpy as np
+
+from robo_adv.agents.gymnasium_game import GymnasiumGame
 from robo_adv.agents.named import bundle_folder, find_card, named_policy, zoo_names
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.bundle import read_card
-from robo_adv.envs.game import Game, make_game
+from robo_adv.envs.game import GAMES, Game, make_game
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.masks import MASKS, Masked
 from robo_adv.policy import Policy, Pool
 from robo_adv.rollout import REPORTED, Episodes, even_width, play, scenarios
+from robo_adv.safety.bootstrap import Estimate, bootstrap, mean
 
 MASKED_SLICES = ("opponent_*",)
 NORMAL = "normal"  # name of the pool of the zoo's self-play opponents
@@ -23,24 +28,34 @@ NORMAL = "normal"  # name of the pool of the zoo's self-play opponents
 @dataclass(frozen=True)
 class Row:
     """One line of an evaluation: the evaluated player's episodes against one opponent ('' in a game
-    of one player)."""
+    of one player); `has_wins` is False where the world tells of no success."""
 
     opponent: str
     mask: str
     episodes: Episodes
     player: str
+    has_wins: bool = True
 
     @property
     def label(self) -> str:
         """What tells this row from others; '' where there is nothing to tell."""
         return row_label(self.opponent, self.mask)
 
+    @property
+    def mean_return(self) -> Estimate:
+        """The player's, with a 95 % bootstrap interval."""
+        returns = self.episodes.returns[self.player]
+        if len(returns) < 2:
+            return Estimate(float(returns.mean()), -np.inf, np.inf)
+        return bootstrap(mean, [returns], np.random.default_rng(0))
+
     def to_json(self) -> dict[str, Any]:
-        return {
-            "opponent": self.opponent or None,
-            "mask": self.mask,
-            **self.episodes.summary(self.player),
-        }
+        told = self.episodes.summary(self.player)
+        if not self.has_wins:
+            told = {k: v for k, v in told.items() if "_rate" not in k}
+        if self.episodes.alone:
+            told["return"] = self.mean_return.to_json()
+        return {"opponent": self.opponent or None, "mask": self.mask, **told}
 
 
 def row_label(opponent: str, mask: str) -> str:
@@ -52,13 +67,22 @@ def row_label(opponent: str, mask: str) -> str:
 
 @dataclass(frozen=True)
 class World:
-    """Which game, with which options, a set of policies plays, found from their cards."""
+    """Which game, with which options, a set of policies plays, found from their cards. It may be an
+    environment of Gymnasium's registry, which plays like a game of one player."""
 
     game: str
     options: Mapping[str, Any]
 
     def make(self, num_envs: int, threads: int = 0) -> Game:
+        if is_gymnasium(self.game):
+            return GymnasiumGame(self.game, num_envs, **self.options)  # type: ignore[return-value]
         return make_game(self.game, num_envs, threads=threads, **self.options)
+
+
+def is_gymnasium(name: str) -> bool:
+    """Whether a name is no game of ours but registered with Gymnasium. The name of a module is never
+    imported: a card that came from somewhere else may say anything."""
+    return name not in GAMES and name in gymnasium.registry
 
 
 def world_of(
@@ -158,7 +182,7 @@ def evaluate(
                 progress(row_label(label, mask))
             policies = {**others, player: seen[mask]}
             result = play(game, policies, seeds, deterministic=deterministic)
-            rows.append(Row(label, mask, result, player))
+            rows.append(Row(label, mask, result, player, getattr(game, "reports_success", True)))
     return rows
 
 

@@ -1,9 +1,11 @@
-"""Controllers that are the user's own Python: functions and objects with `predict`."""
+"""Controllers that are the user's own Python: functions, torch modules, objects with `predict`."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from robo_adv.agents.white_box import is_white, white_policy
 from robo_adv.envs.episode import World
 from robo_adv.errors import RoboAdvError
 from robo_adv.policy import DictPolicy, Policy, State
@@ -36,28 +39,43 @@ class Function:
         return np.array([np.asarray(self.function(row.copy())) for row in observation]), state
 
 
-def as_policy(found: Any, name: str, world: World, player: str) -> Policy:
-    """What the user's module gave as a policy.
+def made(found: Any, name: str, world: World, player: str) -> Any:
+    """What the user's module gave, made where it is a class, or a function of (world, player) or of
+    nothing that makes a controller.
 
-    It may have `predict`, be a function of observations (n, d) or of one observation (d,), or be a
-    function or class of (world, player), or of nothing, that makes one of these.
+    Raises:
+        RoboAdvError: making it fails.
+    """
+    if not inspect.isclass(found) and (hasattr(found, "predict") or is_white(found)):
+        return found
+    needed = _needed(found) if callable(found) else 1
+    try:
+        if needed == 2:
+            return found(world, player)
+        return found() if inspect.isclass(found) or needed == 0 else found
+    except RoboAdvError:
+        raise
+    except Exception as error:  # the user's own code
+        raise RoboAdvError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def as_policy(found: Any, name: str, world: World, player: str) -> Policy:
+    """A controller as a policy: it may have `predict`, be a torch module or have a differentiable
+    `mean` (see `robo_adv.agents.white_box`), or be a function of observations (n, d) or (d,).
 
     Raises:
         RoboAdvError: it is none of these, or its actions have another shape.
     """
-    needed = None if hasattr(found, "predict") and not inspect.isclass(found) else _needed(found)
-    if needed == 2:
-        found = found(world, player)
-    elif inspect.isclass(found) or needed == 0:
-        found = found()
     if hasattr(found, "predict"):
         if isinstance(getattr(found, "observation_space", None), gymnasium.spaces.Dict):
             return DictPolicy(found, world.layouts[player])
         return found  # type: ignore[no-any-return]
+    if is_white(found):
+        return white_policy(found, name)
     if not callable(found):
         raise RoboAdvError(
-            f"{name} gave {type(found).__name__}, expected a function of observations, or something "
-            "with predict(observation, state, episode_start, deterministic)"
+            f"{name} gave {type(found).__name__}, expected a function of observations, a torch module, "
+            "or something with predict(observation, state, episode_start, deterministic)"
         )
     return _function(found, name, world, player)
 
@@ -105,6 +123,14 @@ def samples(world: World, player: str, count: int = 3) -> Array:
     return np.clip(noise, space.low, space.high).astype(space.dtype)
 
 
+def user_module(name: str) -> Any:
+    """A module of the user's; the current folder is looked into last, as it is not on the path of
+    installed commands."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
+    return importlib.import_module(name)
+
+
 def import_object(name: str) -> Any:
     """What `module:attribute` means.
 
@@ -113,7 +139,7 @@ def import_object(name: str) -> Any:
     """
     module, _, attribute = name.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return getattr(user_module(module), attribute)
     except Exception as error:  # the module is the user's own code
         raise RoboAdvError(
             f"cannot import controller {name!r}: {type(error).__name__}: {error}"

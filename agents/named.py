@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 
+from robo_adv.agents.fitted import fitted_bundle
+from robo_adv.agents.foreign import user_module
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.assets import ZOO
 from robo_adv.bundle import CARD, Bundle, Card, load_bundle, read_card
-from robo_adv.envs.game import Game, make_game
+from robo_adv.envs.game import GAMES, Game, make_game
 from robo_adv.errors import BundleError, RoboAdvError, unknown
 from robo_adv.policy import DictPolicy, Policy
 
@@ -92,7 +93,7 @@ def named_policy(name: str, game: Game, player: str) -> Policy:
     if folder is not None:
         bundle = load_bundle(folder)
         check_fits(bundle.card, game, player, name)
-        return bundle.policy
+        return fitted_bundle(bundle.policy, game, player)[0]
     if ":" in name:
         return _user_policy(name, game, player)
     raise unknown(
@@ -104,7 +105,7 @@ def named_policy(name: str, game: Game, player: str) -> Policy:
 def _user_policy(name: str, game: Game, player: str) -> Policy:
     module, _, attribute = name.partition(":")
     try:
-        found: Any = getattr(importlib.import_module(module), attribute)
+        found: Any = getattr(user_module(module), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise RoboAdvError(f"cannot import policy {name!r}: {error}") from error
     policy = found(game, player) if callable(found) and not hasattr(found, "predict") else found
@@ -129,5 +130,11 @@ def fitted(policy: Policy, game: Game, player: str) -> Policy:
 
 
 def game_of(card: Card, num_envs: int, **kwargs: Any) -> Game:
-    """The game that a card's policy was made for, from the local registry."""
+    """The game that a card's policy was made for, from the local registry.
+
+    Raises:
+        RoboAdvError: it is none of ours.
+    """
+    if card.game not in GAMES:
+        raise unknown("game", card.game, GAMES, hint="- this works in our own games only")
     return make_game(card.game, num_envs, **kwargs, **card.options)

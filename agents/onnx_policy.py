@@ -26,6 +26,10 @@ class OnnxPolicy:
     Raises:
         DependencyError: onnxruntime is missing. RoboAdvError: not a file of one network with
             observations (n, d) in and actions (n, a) out.
+
+    Attributes:
+        size, actions: d and a. input, output: names in the file. batch: rows it takes at a time, None
+            for any number.
     """
 
     def __init__(self, path: Path, observations: int, actions: int) -> None:
@@ -51,6 +55,7 @@ class OnnxPolicy:
         batch = self._input.shape[0] if len(self._input.shape) == 2 else 1
         self.batch = batch if isinstance(batch, int) else None  # None: any number of rows
         self.flat = len(self._input.shape) == 1
+        self.size, self.input, self.output = observations, self._input.name, self._output.name
 
     def _find_input(self, size: int) -> Any:
         inputs = self.session.get_inputs()

@@ -10,9 +10,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from robo_adv.agents.access import sb3_access
+from robo_adv.agents.access import Normaliser, sb3_access
 from robo_adv.errors import BundleError
 from robo_adv.policy import State
 from robo_adv.threats.access import Access
@@ -21,6 +20,10 @@ Array = npt.NDArray[Any]
 TRUST = (
     "a stable-baselines3 zip holds pickled Python objects, and opening it runs whatever is in them: "
     "say --trust only if you know who made it, or export the policy to ONNX"
+)
+LACKS_STATISTICS = (
+    "It learned behind VecNormalize, whose statistics were not given (--statistics): unless only "
+    "rewards were normalised, it sees other observations here than it learned from."
 )
 
 
@@ -43,13 +46,22 @@ class Sb3Policy:
         action, _ = self.model.predict(observation, deterministic=deterministic)
         return action, state
 
-    def normalised(self, observation: torch.Tensor) -> torch.Tensor:
-        """The same in torch (n, d), differentiable."""
-        if self.statistics is None:
-            return observation
-        rms, clip = self.statistics.obs_rms, self.statistics.clip_obs
-        mean, var = torch.as_tensor(rms.mean), torch.as_tensor(rms.var)
-        return ((observation - mean) / torch.sqrt(var + self.statistics.epsilon)).clamp(-clip, clip)
+    @property
+    def normaliser(self) -> Normaliser | None:
+        """The same, differentiable; None when observations are not normalised."""
+        if self.statistics is None or not self.statistics.norm_obs:
+            return None
+        rms, eps = self.statistics.obs_rms, self.statistics.epsilon
+        return Normaliser(
+            np.array(rms.mean), np.sqrt(np.array(rms.var) + eps), self.statistics.clip_obs
+        )
+
+    @property
+    def lacks_statistics(self) -> bool:
+        """Whether it learned behind VecNormalize, whose statistics were not given. Off-policy models
+        keep the same record with and without VecNormalize, so nothing is known of them."""
+        seen = getattr(self.model, "_last_original_obs", None)
+        return self.statistics is None and seen is not None and not hasattr(self.model, "actor")
 
 
 class _Blank(gymnasium.Env[Any, Any]):
@@ -77,12 +89,7 @@ def open_sb3(path: Path, statistics: Path | None = None) -> tuple[Sb3Policy, Acc
     policy = Sb3Policy(model, _statistics(statistics, model))
     if not isinstance(model.observation_space, gymnasium.spaces.Box):
         return policy, Access()
-    access = sb3_access(model, policy.normalised)
-    if policy.statistics is None:
-        return policy, access
-    rms, eps = policy.statistics.obs_rms, policy.statistics.epsilon
-    scale = (np.array(rms.mean), np.sqrt(np.array(rms.var) + eps))
-    return policy, Access(access.mean, access.std, access.value, access.q, scale)
+    return policy, sb3_access(model, policy.normaliser)
 
 
 def _statistics(path: Path | None, model: Any) -> Any:

@@ -12,6 +12,10 @@ from robo_adv.errors import RoboAdvError
 from robo_adv.policy import ROWS, EpisodicPolicy, Policy, State, padded_rows
 
 Array = npt.NDArray[Any]
+RECURRENT = (
+    "It keeps a state from step to step: attacks that need gradients see it as a black box and cannot "
+    "be tried."
+)
 
 
 class Rowwise:

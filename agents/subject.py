@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from robo_adv.agents.attackers import untrained
 from robo_adv.agents.controllers import Controller, controller
 from robo_adv.agents.evaluation import normal_opponents, opponent_policy, other_player
 from robo_adv.agents.named import bundle_folder, find_card, zoo_names
@@ -122,6 +124,7 @@ def prepare(config: AuditConfig, world: World, reference: Reference | None = Non
             f"there is nothing to try on ports {', '.join(config.ports)} of {world.id}"
         )
     engine = Engine(subject, reference, scenarios(config.seed, config.episodes), config.search)
+    engine.trainer, engine.make = untrained, partial(world_for, config)
     reasons = {row.label: engine.why_not(row) for row in rows if row.name != TRAINED}
     if reasons and all(reasons.values()):
         told = "; ".join(f"{label}: {why}" for label, why in reasons.items())

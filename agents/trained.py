@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from robo_adv import seeding
 from robo_adv.agents.adversary import BEST, AdversaryConfig, train_within
+from robo_adv.agents.attackers import training_seed
 from robo_adv.agents.evaluation import other_player
 from robo_adv.agents.named import named_policy
 from robo_adv.agents.subject import TRAINED, AuditConfig, Bench
@@ -68,15 +68,6 @@ def _check_victim(folder: Path, bench: Bench) -> None:
             f"{bench.controller.name} has changed since the adversary in {folder} was trained against "
             "it; start a new audit, or delete that folder to train again"
         )
-
-
-def training_seed(seed: int) -> int:
-    """Seed of the training in an audit of the scenarios from `seed` on.
-
-    A training begins with the scenarios from its own seed on, so it lies in [2^31, 2^32), apart from
-    those that are reported.
-    """
-    return int(2**31 + (int(seeding.derive(seed, seeding.ATTACK)[0]) >> 33))
 
 
 def _said(steps: int, tell: Tell) -> Callable[[int, float], None]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from robo_adv.agents.evaluation import world_of
+from robo_adv.agents.evaluation import is_gymnasium, world_of
+from robo_adv.agents.foreign import user_module
 from robo_adv.agents.named import bundle_folder
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.envs.episode import World
@@ -36,7 +36,7 @@ def make_world(
     """
     for module in imports:
         try:
-            importlib.import_module(module)
+            user_module(module)
         except Exception as error:  # the module is the user's own code
             raise RoboAdvError(f"--import {module}: {type(error).__name__}: {error}") from error
     name = env.removeprefix("robo_adv/")
@@ -54,4 +54,6 @@ def make_world(
     found = world_of([controller] if known else [], name or None, options)
     if name not in ("", found.game):  # a bundle of another game: its check will say so
         found = type(found)(name, dict(options))
+    if is_gymnasium(found.game):
+        return GymnasiumWorld(found.game, num_envs, **found.options)
     return make_game(found.game, num_envs, threads=threads, **found.options)

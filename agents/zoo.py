@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from robo_adv.agents.evaluation import (
     NORMAL,
     World,
     evaluate,
+    is_gymnasium,
     normal_opponents,
     opponent_policy,
     other_player,
 )
 from robo_adv.agents.named import find_bundle, find_card, named_policy, zoo_names
+from robo_adv.agents.zip_import import import_zip
 from robo_adv.assets import ZOO
-from robo_adv.bundle import CARD, load_bundle, save_bundle
-from robo_adv.errors import BundleError, RoboAdvError, unknown
+from robo_adv.bundle import load_bundle, save_bundle
+from robo_adv.errors import RoboAdvError
 from robo_adv.policy import Policy
 from robo_adv.rollout import REPORTED
 from robo_adv.runs import plain
-from robo_adv.training.network import ACTIVATIONS, NetworkPolicy, build_network
+
+__all__ = ["add", "adversaries_of", "compare", "import_zip", "measure", "write_metrics"]
 
 MEASURED_EPISODES = 400
+GYMNASIUM_EPISODES = 100  # in an environment of Gymnasium's, where episodes are long
 
 
 def add(source: str, name: str) -> Path:
@@ -65,9 +66,10 @@ def adversaries_of(name: str) -> list[str]:
     return [n for n in zoo_names() if find_card(f"zoo:{n}").provenance.get("victim") == victim]
 
 
-def measure(name: str, episodes: int = MEASURED_EPISODES) -> dict[str, Any]:
+def measure(name: str, episodes: int | None = None) -> dict[str, Any]:
     """What a zoo policy's card says of it, on the reported scenarios: for a lone player its success
-    rate, mean return and costs (mean, max, share of episodes above 0); else its win rates.
+    rate, mean return and costs (mean, max, share of episodes above 0); in an environment of
+    Gymnasium's its mean return with a bootstrap interval, its falls and costs; else its win rates.
 
     Against the pool of the zoo's normal opponents and each of them alone, `zero` and `random`; an
     adversary also against its victim; a victim also against its adversaries, where `exploitability`
@@ -77,6 +79,9 @@ def measure(name: str, episodes: int = MEASURED_EPISODES) -> dict[str, Any]:
     world = World(card.game, card.options)
     game = world.make(1, threads=1)
     policy = named_policy(f"zoo:{name}", game, card.player)
+    if is_gymnasium(card.game):
+        return _measure_return(world, card.player, policy, episodes or GYMNASIUM_EPISODES)
+    episodes = episodes or MEASURED_EPISODES
     if len(game.players) == 1:
         return _measure_alone(world, card.player, policy, episodes)
     other = other_player(game, card.player)
@@ -110,6 +115,24 @@ def _measure_alone(world: World, player: str, policy: Policy, episodes: int) -> 
     }
 
 
+def _measure_return(world: World, player: str, policy: Policy, episodes: int) -> dict[str, Any]:
+    (row,) = evaluate(world, player, policy, {}, episodes=episodes)
+    summary, length, found = row.to_json(), row.episodes.length, row.mean_return
+    out: dict[str, Any] = {
+        "return_mean": round(found.value, 6),
+        "return_interval": [round(found.low, 6), round(found.high, 6)],
+        "episodes": episodes,
+        "length_mean": round(float(length.mean()), 6),
+        "costs": {name: _rounded(cost) for name, cost in summary["costs"].items()},
+        "first_seed": REPORTED,
+    }
+    if "fall" in row.episodes.costs[player]:
+        out["fall_rate"] = row.episodes.violation_rate(player, "fall").to_json()
+    if "success_rate" in summary:
+        out["success_rate"] = summary["success_rate"]
+    return out
+
+
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()}
 
@@ -128,68 +151,7 @@ def write_metrics(name: str, metrics: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def import_zip(path: Path, world: World, player: str, target: Path) -> None:
-    """A stable-baselines3 zip of an MLP policy as a bundle, without unpickling anything.
-
-    Reads the zip's weights only (`load_data=False`). The network must be a plain `MlpPolicy` with
-    separate actor and critic of equal sizes; VecNormalize statistics are not in the zip, so the
-    policy must have been trained on raw observations.
-
-    Raises:
-        BundleError: not such a zip, or it does not fit the game.
-    """
-    from stable_baselines3.common.save_util import load_from_zip_file
-
-    if target.exists() and not (target / CARD).is_file():
-        raise RoboAdvError(f"{target} exists and is not a bundle; name another folder")
-    game = world.make(1, threads=1)
-    if player not in game.players:
-        raise unknown(f"player of {game.id}", player, game.players)
-    try:
-        _, params, _ = load_from_zip_file(path, load_data=False, device="cpu")
-    except Exception as error:  # any file may be given; the library raises many kinds
-        raise BundleError(f"{path} is not a stable-baselines3 zip: {error}") from error
-    weights = (params or {}).get("policy")
-    if not isinstance(weights, dict):
-        raise BundleError(f"{path} holds no policy weights")
-    layer = re.compile(r"mlp_extractor\.policy_net\.\d+\.weight")
-    actor = [weight for name, weight in weights.items() if layer.fullmatch(name)]
-    activation = _activation(path)
-    net_arch = tuple(int(w.shape[0]) for w in actor)
-    network = build_network(
-        game.layouts[player].size, game.action_size(player), net_arch, activation
-    )
-    if not all(torch.isfinite(weight).all() for weight in weights.values()):
-        raise BundleError(f"{path} holds weights that are NaN or infinite")
-    state = network.state_dict()
-    missing = [n for n in state if n not in weights and "features_extractor" not in n]
-    if missing or not actor:
-        raise BundleError(f"{path} is not a plain MlpPolicy: no {missing[:3]}")
-    try:
-        network.load_state_dict({**state, **{n: weights[n] for n in state if n in weights}})
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise BundleError(f"{path} does not fit {player!r} of {world.game}: {reason}") from error
-    save_bundle(
-        target, NetworkPolicy(network), game=world.game, options=plain(game.options),
-        player=player, layout=game.layouts[player].to_json(), net_arch=net_arch,
-        activation=activation, provenance={"recipe": "imported", "file": path.name},
-    )  # fmt: skip
-
-
-def _activation(path: Path) -> str:
-    """The activation that a zip names, read as text from its JSON; MlpPolicy's default is tanh."""
-    with zipfile.ZipFile(path) as archive:
-        data = json.loads(archive.read("data"))
-    arguments = data.get("policy_kwargs") or {}
-    named = str(arguments.get("activation_fn", "Tanh"))
-    for name in ACTIVATIONS:
-        if f"{name}'>" in named.lower() or named.lower() == name:
-            return name
-    raise BundleError(f"{path} has activation {named}, expected one of {[*ACTIVATIONS]}")
-
-
-def compare(name: str, episodes: int = MEASURED_EPISODES) -> list[str]:
+def compare(name: str, episodes: int | None = None) -> list[str]:
     """Differences between a card's metrics and a new measurement on the same scenarios."""
     card = find_card(f"zoo:{name}")
     found = json.loads(json.dumps(plain(measure(name, episodes))))

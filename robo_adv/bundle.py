@@ -54,7 +54,8 @@ class Card(Strict):
     """policy.json.
 
     Attributes:
-        game, options, player: where it plays. layout: [name, size, unit] of its observation.
+        game, options, player: where it plays, one of our games or an environment of Gymnasium's
+            registry (never the name of a module). layout: [name, size, unit] of its observation.
         architecture: how to build it. sha256: of policy.safetensors.
         provenance: how it was made (command, seed, steps, versions).
         metrics: what was measured, with intervals.

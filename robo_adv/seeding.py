@@ -23,6 +23,7 @@ SENSOR = 8  # stream of sensor noise
 ATTACK = 9  # stream of an attack's proposals
 CHANCE = 10  # stream by which a threat grants proposals
 SCHEDULE = 11  # stream of a threat's schedule
+SMOOTHING = 12  # stream of the noise of a smoothed policy
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

@@ -115,6 +115,8 @@ def check_look(
         raise RoboAdvError(
             f"video size {width}x{height} is odd: the mp4 format needs even numbers; try {even}"
         )
+    if game.model is None:
+        raise RoboAdvError(f"{game.id} is no MuJoCo environment; videos are drawn from its states")
     most = game.model.vis.global_
     if not (32 <= width <= most.offwidth and 32 <= height <= most.offheight):
         raise RoboAdvError(

@@ -31,6 +31,7 @@ from robo_adv.envs.foreign.make import (
 from robo_adv.envs.foreign.picture import Pictures, with_pictures
 from robo_adv.envs.foreign.rows import Arrays, Plan, Rows
 from robo_adv.envs.foreign.spaces import Flat, check_actions
+from robo_adv.envs.foreign.trace import Trace
 from robo_adv.envs.layout import Layout
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.levels import Level
@@ -109,6 +110,7 @@ class GymnasiumWorld:
         self.forces: Array | None = None if self.model is None else self._arrays.forces
         self._rows = Rows(envs, make, plan, self._arrays)
         self._pictures = Pictures(self._rows)
+        self._trace: Trace | None = None
         self.scenarios: Scenarios = self._next_scenarios
         self.before_restart: Callable[[Ints], None] | None = None
         self.levels: list[Level] = [self.design_space.nominal] * num_envs
@@ -138,6 +140,8 @@ class GymnasiumWorld:
         """Advance one step with actions (N, a) on the environment's own scale."""
         arrays = self._arrays
         forfeit = self._write_actions(actions[AGENT])
+        if self._trace is not None:
+            self._trace.add(int(self.length.max()) + 1)
         self._rows.step()
         self.length += 1
         diverged = arrays.diverged()
@@ -155,6 +159,44 @@ class GymnasiumWorld:
         self._seen = arrays.obs.copy()
         return Step({AGENT: self._seen.copy()}, {AGENT: reward}, {AGENT: {"reward": reward.copy()}},
                     {AGENT: costs}, terminated, truncated, winner, final)  # fmt: skip
+
+    def remember(self) -> None:
+        """Keep from the next `reset` on what is done, which `snapshot` needs."""
+        self._trace = Trace(self._rows)
+
+    def snapshot(self) -> dict[str, Array]:
+        """Copies of everything but the levels that `restore` needs to go on bit by bit.
+
+        Raises:
+            RoboAdvError: `remember` was not called before the episodes began, or episodes do not
+                repeat.
+        """
+        if self._trace is None or not self.seeded:
+            why = "remember() was not called" if self.seeded else "its seeds do not repeat episodes"
+            raise RoboAdvError(f"{self.id} cannot be stopped and continued: {why}")
+        return {
+            "seeds": self.seeds.copy(), "length": self.length.copy(),
+            "forces": self._arrays.forces.copy(), "returns": self._return.copy(),
+            "totals": self._totals.copy(), **self._trace.snapshot(),
+        }  # fmt: skip
+
+    def restore(self, snapshot: Mapping[str, Array], levels: Sequence[Level]) -> None:
+        """Continue from a snapshot of a world like this one; running episodes are played again.
+
+        Raises:
+            RoboAdvError: the snapshot has another number of rows or another size.
+        """
+        actions, own = snapshot["trace.action"], self._arrays.action.shape
+        if actions.shape[1:] != own:
+            raise RoboAdvError(f"the snapshot has actions {actions.shape[1:]}, {self.id} has {own}")
+        rows, seeds = np.arange(self.num_envs), snapshot["seeds"].view(np.uint64)
+        self._start(rows, seeds, levels)
+        self._trace = Trace(self._rows)
+        self._trace.replay(snapshot, snapshot["length"])
+        self._arrays.forces[:] = snapshot["forces"]
+        self.length[:], self._return[:] = snapshot["length"], snapshot["returns"]
+        self._totals[:] = snapshot["totals"]
+        self._seen = self._arrays.obs.copy()
 
     def action_size(self, player: str) -> int:
         """Number of actions; each lies in the environment's own `action_space`."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robo_adv import seeding
+from robo_adv.audit.lab import EngineLab
 from robo_adv.audit.plan import Row
 from robo_adv.audit.reference import Reference
 from robo_adv.errors import RoboAdvError
@@ -23,6 +24,7 @@ from robo_adv.threats.attack import ATTACKS, Attack, Blow, LevelAttack, Perturba
 from robo_adv.threats.attacked import Attacked
 from robo_adv.threats.attacks.single_sensor import SingleSensor
 from robo_adv.threats.forces import Pusher
+from robo_adv.threats.learned import LearnedAttack
 from robo_adv.threats.threat import Threat
 
 if TYPE_CHECKING:
@@ -62,13 +64,21 @@ class Subject:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found. Attributes: attack: it. episodes, steps: played to find it. told: in words,
-    of what is no attack of the registry."""
+    """What a search found.
+
+    Attributes:
+        attack: it. episodes, played: episodes and environment steps that it took. steps: queries of the
+            controller. told: in words, of what is no attack of the registry.
+    """
 
     attack: Attack
     episodes: int = 0
     steps: int = 0
     told: str = ""
+    played: int = 0
+
+
+Trainer = Callable[["Engine", Row, LearnedAttack], Found]
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,16 @@ class Engine:
         subject: who is audited. reference: the units of the observation budgets.
         seeds: scenarios that are reported (n,). search: how many scenarios each tried attack meets.
         seed: of the searches.
+
+    Attributes:
+        trainer: makes learned attacks; without one they cannot be tried.
+        make: number of rows -> a world like the subject's. Searches that try one attack after the
+            other play in one as wide as their scenarios; without it, in the subject's.
     """
+
+    trainer: Trainer | None = None
+    make: Callable[[int], World] | None = None
+    _narrow: Engine | None = None
 
     def __init__(
         self, subject: Subject, reference: Reference, seeds: seeding.Seeds, search: int = 8,
@@ -143,8 +162,17 @@ class Engine:
         """The same engine, with what its searches found, and with changes of its subject."""
         subject = replace(self.subject, **changes)
         out = Engine(subject, self.reference, self.seeds, len(self.search_seeds), self.seed)
-        out._found = dict(self._found)
+        out._found, out.trainer, out.make = dict(self._found), self.trainer, self.make
         return out
+
+    @property
+    def narrow(self) -> Engine:
+        """The same engine in a world that is as wide as the search scenarios, if one can be made."""
+        wide = len(self.search_seeds) < self.subject.world.num_envs
+        if self._narrow is None:
+            made = self.make and wide
+            self._narrow = self.alone(self.make(len(self.search_seeds))) if made else self  # type: ignore[misc]
+        return self._narrow
 
     def null(self) -> Array:
         """(n,) safe successes of the best of the controllers that know nothing; none without any."""
@@ -160,6 +188,8 @@ class Engine:
             return "" if row.name in subject.opponents else "no such opponent here"
         if missing := row.attack().missing(subject.access):
             return f"needs {', '.join(missing)} of the controller, a black box here"
+        if self.trainer is None and issubclass(ATTACKS[row.name], LearnedAttack):
+            return "it learns, and nothing here trains it"
         if threat.port == "level" and not len(subject.world.design_space):
             return "this world has no parameters"
         if threat.port == "force" and getattr(subject.world, "forces", None) is None:
@@ -203,7 +233,7 @@ class Engine:
             )
         found = self._searched(row)
         setting = self.setting(row.threat.at(budget), [found.attack])
-        told = describe(found.attack, self.subject.world, budget)
+        told = found.told or describe(found.attack, self.subject.world, budget)
         return replace(setting, found=found, told=told)
 
     def _searched(self, row: Row) -> Found:
@@ -214,31 +244,14 @@ class Engine:
                 more["size"] = len(self.subject.world.design_space)
             if issubclass(ATTACKS[row.name], SingleSensor):
                 more["sensors"] = self._sensors(row.threat)
-            threat, episodes, steps = row.threat.at(row.budgets[-1]), 0, 0
-
-            def judge(attacks: Sequence[Attack]) -> Array:
-                nonlocal episodes, steps
-                marks, played = self._badness(threat, attacks)
-                episodes, steps = episodes + marks.size, steps + played
-                return np.asarray(marks.mean(axis=0))
-
-            rng = np.random.default_rng([self.seed, *row.label.encode()])
-            attack = row.attack(**more).search(judge, rng)
-            self._found[row.label] = Found(attack, episodes, steps)
+            lab = EngineLab(self, row)
+            attack = row.attack(**more).search(lab)
+            self._found[row.label] = Found(attack, lab.episodes, lab.steps, lab.told, lab.played)
         return self._found[row.label]
 
-    def _badness(self, threat: Threat, attacks: Sequence[Attack]) -> tuple[Array, int]:
-        """How badly the controller does in each search scenario under each attack (s, k), and how
-        many steps that took."""
-        tried = [[a] for a in attacks] if isinstance(attacks[0], Perturbation) else [list(attacks)]
-        marks, steps = [], 0
-        for some in tried:
-            seeds = np.repeat(self.search_seeds, len(some))
-            episodes = self.episodes(self.setting(threat, some), seeds)
-            found = badness(self.subject.criterion.judge(episodes))
-            marks.append(found.reshape(len(self.search_seeds), len(some)))
-            steps += int(episodes.length.sum()) * (1 + sum(some[0].passes))
-        return np.concatenate(marks, axis=1), steps
+    def badness(self, episodes: Episodes) -> Array:
+        """What searches raise (n,): see `badness`."""
+        return badness(self.subject.criterion.judge(episodes))
 
     def setting(self, threat: Threat, attacks: Sequence[Attack]) -> Setting:
         """What a threat changes; scenario j is under attack j modulo their number."""
@@ -250,7 +263,7 @@ class Engine:
             return Setting(policy, levels=levels)
         if isinstance(first, Push):
             pushes = [a for a in attacks if isinstance(a, Push)]
-            return Setting(policy, pusher=Pusher(world, threat, self.subject.bodies, pushes))  # type: ignore[arg-type]
+            return Setting(policy, pusher=self._pusher(threat, pushes))
         assert isinstance(first, Perturbation)
         return Setting(self.attacked(threat, first))
 
@@ -260,9 +273,8 @@ class Engine:
         layout = subject.world.layouts[subject.player]
         if threat.port == "action":
             space = subject.world.action_space(subject.player)
-            half = 0.5 * (space.high - space.low)
             return Attacked(
-                subject.policy, threat, attack, half,
+                subject.policy, threat, attack, self.unit(threat),
                 access=subject.access, low=space.low, high=space.high,
             )  # fmt: skip
         groups = np.repeat(np.arange(len(layout.names)), [s.size for s in layout])
@@ -280,6 +292,17 @@ class Engine:
             subject.policy, threat, attack, self.scale(threat),
             access=subject.access, groups=groups, trigger=at,
         )  # fmt: skip
+
+    def _pusher(self, threat: Threat, pushes: Sequence[Push]) -> Pusher:
+        world: Any = self.subject.world
+        return Pusher(world, threat, self.subject.bodies, pushes, self.subject.player)
+
+    def unit(self, threat: Threat) -> Array:
+        """One unit of an observation or action budget per entry (d,)."""
+        if threat.port == "action":
+            space = self.subject.world.action_space(self.subject.player)
+            return np.asarray(0.5 * (space.high - space.low), dtype=np.float64)
+        return self.scale(threat)
 
     def scale(self, threat: Threat) -> Array:
         """One unit of an observation budget per entry (d,), 0 where the threat may not act."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from robo_adv.audit import figures, report_tables
 from robo_adv.audit import report_words as words
+from robo_adv.audit.report_certificates import certified
 from robo_adv.audit.report_compare import compared, profiled
 from robo_adv.audit.report_service import served
 from robo_adv.audit.report_verdict import MARKS, judges_harm, verdict_of
@@ -64,6 +65,7 @@ def content(summary: Numbers, cells: Sequence[Cell], path: Path, folder: Path) -
         "units": report_tables.units(summary), "lines": report_tables.lines(summary),
         "curves": figures.curves(played, unsafe, named), "judged": unsafe,
         "severities": shown, "calm": unsafe and not shown and _worst(summary) <= 1.0,
+        "certificates": certified(summary),
         "compare": compared(summary), "profile": profiled(summary),
         "searches": report_tables.searches(summary), "skipped": report_tables.skipped(summary),
         "clipped": report_tables.clipped(summary), "attacks": report_tables.attacks(summary),

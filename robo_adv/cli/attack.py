@@ -28,7 +28,8 @@ class Attack:
     victim: Annotated[str, tyro.conf.Positional]
     """zoo:<name>, or a bundle's or run's folder."""
     port: Literal["opponent"] = "opponent"
-    """Where the attack acts; `opponent` is another player's seat."""
+    """Where the attack acts; `opponent` is another player's seat. Attackers of
+    observations, actions and forces are trained by `robo-adv ladder` and `robo-adv audit`."""
     reward: str = "sparse"
     """sparse (Gleave et al.: +1 win, -1 loss) or dense (shaped, a helped best response)."""
     steps: int = 1_200_000
@@ -53,8 +54,8 @@ class Attack:
         check_seed(self.seed)
         card = find_bundle(self.victim).card  # all of it is checked before a folder is made
         world = make_game(card.game, 1, threads=1, **card.options)
-        measure = f"measure it with `robo-adv evaluate {self.victim}`"
-        need_two_players(card.game, "the opponent port", measure)
+        instead = f"attack what it sees or does with `robo-adv ladder {self.victim}`"
+        need_two_players(card.game, "the opponent port", instead)
         other = other_player(world, card.player)
         check_reward(card.game, dict(card.options), other, self.reward)
         run = Run.create(card.game, "adversary", config, self.seed, self.runs)

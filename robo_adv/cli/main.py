@@ -22,6 +22,8 @@ VERBS = {
     "attack": ("Attack", "train an adversary against a frozen victim"),
     "harden": ("Harden", "fine-tune a controller against perturbed observations or adversaries"),
     "audit": ("AuditVerb", "how a controller fails, over every port; report, videos, replays"),
+    "ladder": ("LadderVerb", "attack a controller with a fixed suite; robustness card, ports"),
+    "leaderboard": ("Leaderboard", "robustness cards of the zoo in one table"),
     "replay": ("ReplayVerb", "play a recorded failure again, to the bit; film it"),
     "evaluate": ("Evaluate", "win or success rate and costs, with intervals; gate for CI"),
     "matrix": ("Matrix", "every policy of one player against every policy of the other"),
@@ -45,7 +47,7 @@ class _Console(Console):
 def overview() -> str:
     """The help text without a verb."""
     lines = ["usage: robo-adv VERB [OPTIONS]   (robo-adv VERB --help for its options)", ""]
-    lines += [f"  {name:<10}{text}" for name, (_, text) in VERBS.items()]
+    lines += [f"  {name:<12}{text}" for name, (_, text) in VERBS.items()]
     return "\n".join(lines)
 
 

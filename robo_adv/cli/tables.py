@@ -46,7 +46,12 @@ def _print_alone(console: Console, title: str, row: Row) -> None:
     episodes, player = row.episodes, row.player
     table = Table("measure", "episodes [95 %]", "mean", "max", "unit",
                   title=title, title_justify="left", box=None)  # fmt: skip
-    table.add_row("success", str(episodes.win_rate(player)))
+    if row.has_wins:
+        table.add_row("success", str(episodes.win_rate(player)))
+    else:
+        found = row.mean_return
+        ends = f" [{number(found.low)}, {number(found.high)}]"
+        table.add_row("return [95 %]", "", number(found.value) + ends)
     for name, value in episodes.costs[player].items():
         table.add_row(
             f"{name} > 0", str(episodes.violation_rate(player, name)), number(value.mean()),

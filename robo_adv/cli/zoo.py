@@ -12,7 +12,10 @@ from rich.table import Table
 
 from robo_adv.agents import zoo
 from robo_adv.agents.evaluation import World
+from robo_adv.agents.ladder_cards import robustness_of
 from robo_adv.agents.named import find_card, zoo_names
+from robo_adv.agents.worlds import make_world
+from robo_adv.cli.ladder_print import print_card
 from robo_adv.cli.options import parse_options
 from robo_adv.cli.verb import FAILS, Outcome
 from robo_adv.errors import BundleError, RoboAdvError
@@ -26,19 +29,23 @@ class Zoo:
         Literal["list", "show", "verify", "add", "measure", "import"], tyro.conf.Positional
     ] = "list"
     """list; show NAME; verify [NAME]: load and re-measure; add FOLDER NAME; measure NAME: write the
-    card's metrics; import FILE.zip NAME --trust: an SB3 zip becomes the bundle folder NAME."""
+    card's metrics; import FILE.zip FOLDER --trust: an SB3 zip of PPO or A2C becomes a bundle."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """What the action takes."""
-    episodes: int = zoo.MEASURED_EPISODES
-    """Episodes per measurement."""
+    episodes: int | None = None
+    """Episodes per measurement; by default 400, and 100 in Gymnasium's environments."""
     trust: bool = False
     """For import: you know where the file comes from. Only its weights are read, never its code."""
     game: str = "KickAndDefend-v0"
     """For import: the game."""
+    env: str = ""
+    """For import: an environment of Gymnasium's, e.g. HalfCheetah-v5, in place of a game."""
+    statistics: Path | None = None
+    """For import: VecNormalize's file. Its numbers are read, what is pickled in it is not run."""
     player: str | None = None
     """For import: the player; the game's first one by default."""
     set: tuple[str, ...] = ()
-    """For import: game options, e.g. arms=4."""
+    """For import: options of the game or keywords of the environment, e.g. arms=4."""
     json: bool = False
     """Print one machine-readable line last."""
 
@@ -51,16 +58,13 @@ class Zoo:
         return self.names
 
     def _list(self, console: Console) -> Outcome:
-        table = Table("name", "plays", "options", "wins against normal, or success [95 %]",
+        table = Table("name", "plays", "options", "wins against normal, return, or success [95 %]",
                       "recipe, seed", box=None)  # fmt: skip
         data: dict[str, Any] = {}
         for name in zoo_names():
             card = find_card(f"zoo:{name}")
             data[name] = card.model_dump(mode="json")
-            rate = card.metrics.get("success_rate") or card.metrics.get("win_rate_normal")
-            text = "not measured"
-            if isinstance(rate, dict):
-                text = f"{100 * rate['rate']:.1f} [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}] %"
+            text = _result(card.metrics)
             options = " ".join(f"{k}={v}" for k, v in card.options.items())
             made = f"{card.provenance.get('recipe')}, {card.provenance.get('seed')}"
             table.add_row(name, f"{card.player}, {card.game}", options, text, made)
@@ -72,6 +76,11 @@ class Zoo:
         card = find_card(f"zoo:{name.removeprefix('zoo:')}")
         data = card.model_dump(mode="json")
         console.print_json(data=data)
+        measured = robustness_of(name)
+        for found in measured.values():
+            print_card(console, found)
+        if measured:
+            data["robustness"] = {p: c.model_dump(mode="json") for p, c in measured.items()}
         return Outcome(data, next=f"robo-adv evaluate zoo:{name.removeprefix('zoo:')}")
 
     def _verify(self, console: Console) -> Outcome:
@@ -108,7 +117,21 @@ class Zoo:
                 "pickled code is not; the policy's behaviour is still the author's)"
             )
         world = World(self.game, parse_options(self.set))
+        if self.env:
+            found = make_world(self.env, 1, options=world.options)
+            world = World(found.id, world.options)
         player = self.player or world.make(1, threads=1).players[0]
-        zoo.import_zip(Path(source), world, player, Path(name))
+        zoo.import_zip(Path(source), world, player, Path(name), self.statistics)
         console.print(f"imported into {name}")
         return Outcome({"folder": name}, next=f"robo-adv evaluate {name}")
+
+
+def _result(metrics: dict[str, Any]) -> str:
+    """A card's main number with its interval."""
+    rate = metrics.get("success_rate") or metrics.get("win_rate_normal")
+    if isinstance(rate, dict):
+        return f"{100 * rate['rate']:.1f} [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}] %"
+    ends = metrics.get("return_interval")
+    if isinstance(ends, list):
+        return f"return {metrics['return_mean']:.0f} [{ends[0]:.0f}, {ends[1]:.0f}]"
+    return "not measured"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from robo_adv import seeding
 from robo_adv.registry import Registry
 from robo_adv.threats.access import Access
+from robo_adv.threats.lab import Lab
 from robo_adv.threats.threat import Norm, Port
 
 Array = npt.NDArray[Any]
@@ -24,14 +25,20 @@ class View:
     """What an attack sees in one step of n episodes.
 
     Attributes:
-        clean: what the controller would see, or do (n, d). radius: how far each entry may move (d,),
+        clean: what the controller would see, or do (n, d). radius: how far each entry may move, (d,) or
+            (n, d),
             0 where it may not; for norms without a radius one unit of the budget.
         low, high: bounds of what is possible (d,). first: `clean` at the start of the episode (n, d).
         history: the last values of `clean` (n, past, d), the newest first; as many as a budget of
             delay has steps.
         seeds, step: of the episodes (n,), from which all randomness comes.
         groups: which sensor each entry belongs to (d,).
+        observation: what is there to be seen (n, d); for observation threats the same as `clean`.
+        left: shares that are left of what a schedule limits (n, limits), see `Schedule.left`.
         access: of the controller.
+        ask: what the controller would do (k n, a) if it saw others (k n, d) in k copies of the n
+            episodes' present states; None on other ports than `observation`. Attacks count such
+            questions in `passes`.
     """
 
     clean: Array
@@ -43,7 +50,10 @@ class View:
     seeds: seeding.Seeds
     step: npt.NDArray[np.uint64]
     groups: npt.NDArray[np.int64]
+    observation: Array
+    left: Array = field(default_factory=lambda: np.zeros((0, 0)))
     access: Access | None = None
+    ask: Callable[[Array], Array] | None = None
 
     def uniform(self, salt: int = 0, per_episode: bool = False) -> Array:
         """Uniform numbers (n, d) in [-1, 1), fresh in each step unless `per_episode`."""
@@ -59,7 +69,20 @@ class View:
         return seeding.derive(self.seeds, seeding.ATTACK, salt)
 
 
-Judge = Callable[[Sequence["Attack"]], Array]
+@dataclass(frozen=True)
+class PushView:
+    """What an attack that pushes sees in one step of n episodes.
+
+    Attributes:
+        seeds: of the episodes (n,). time: since they began [s] (n,). bodies: how many can be pushed.
+        observation: what the controller sees (n, d). left: as in `View`.
+    """
+
+    seeds: seeding.Seeds
+    time: Array
+    bodies: int
+    observation: Array
+    left: Array
 
 
 @dataclass(frozen=True)
@@ -76,12 +99,8 @@ class Attack(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     passes: ClassVar[tuple[int, int]] = (0, 0)
 
-    def search(self, judge: Judge, rng: np.random.Generator) -> Attack:
-        """The attack to report, chosen on search scenarios; by default itself.
-
-        Args:
-            judge: attacks -> how badly the controller does under each (k,), larger is worse.
-        """
+    def search(self, lab: Lab) -> Attack:
+        """The attack to report, chosen or trained on other scenarios; by default itself."""
         return self
 
     def missing(self, access: Access | None) -> list[str]:
@@ -112,8 +131,8 @@ class Push(Attack):
     norm: ClassVar[Norm] = "l2"
 
     @abstractmethod
-    def force(self, seeds: seeding.Seeds, time: Array, bodies: int) -> Array:
-        """Directions with lengths of at most 1 (n, bodies, 3) at times [s] of the episodes (n,)."""
+    def force(self, view: PushView) -> Array:
+        """Directions with lengths of at most 1 (n, bodies, 3)."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +150,9 @@ class Blow(Push):
     duration: float = 0.2
     period: float = 1.0
 
-    def force(self, seeds: seeding.Seeds, time: Array, bodies: int) -> Array:
-        out = np.zeros((len(seeds), bodies, 3))
-        phase = time % self.period
+    def force(self, view: PushView) -> Array:
+        out = np.zeros((len(view.seeds), view.bodies, 3))
+        phase = view.time % self.period
         on = (phase >= self.start) & (phase < self.start + self.duration)
         out[:, self.body] = np.array([np.cos(self.angle), np.sin(self.angle), 0.0]) * on[:, None]
         return out

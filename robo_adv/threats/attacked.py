@@ -6,6 +6,7 @@ Only what the controller sees, or what it does, changes; the world and the rewar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,12 +77,13 @@ class Attacked:
         return self
 
     def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
-        """State: the attack's rows (seeds, step, used, first, history), then the controller's."""
+        """State: the attack's rows (seeds, step, used, spent, first, history), then the
+        controller's."""
         n, d = len(seeds), len(self.scale)
         step = np.zeros(n, dtype=np.uint64)
         first = observation.copy() if self.threat.port == "observation" else np.zeros((n, d))
         history = np.repeat(first[:, None], self.past, axis=1)
-        own = (seeds, step, np.zeros(n, dtype=np.int64), first, history)
+        own = (seeds, step, np.zeros(n, dtype=np.int64), np.zeros(n), first, history)
         # A controller whose state starts from what it sees is shown the clean start.
         return own + begun(self.policy, seeds, observation)
 
@@ -94,15 +96,28 @@ class Attacked:
     ) -> tuple[Array, State]:
         if state is None:
             state = self.start(np.arange(len(observation), dtype=np.uint64), observation)
-        seeds, step, used, first, history, *inner = state
+        seeds, step, used, spent, first, history, *inner = state
         seen = None if self.threat.schedule.trigger is None else observation[:, self.trigger]
-        on = self.threat.schedule.active(step, used, seeds, seen)
+        schedule = self.threat.schedule
+        on = schedule.active(step, used, seeds, seen)
+        left = schedule.left(step, used, spent)
         shown, clean = observation, observation
         if self.threat.port == "observation":
-            shown = self._changed(clean, on, seeds, step, first, history)
+
+            def ask(others: Array) -> Array:
+                copies = len(others) // len(clean)
+                memory = tuple(np.concatenate([part] * copies) for part in inner)
+                starts = None if episode_start is None else np.tile(episode_start, copies)
+                return np.asarray(
+                    self.policy.predict(others, memory or None, starts, deterministic)[0]
+                )
+
+            shown = after = self._changed(
+                clean, on, seeds, step, left, first, history, observation, ask
+            )
             if self.shown is not None:
                 self.shown.append(shown[0].copy())
-        action, after = self.policy.predict(
+        action, kept = self.policy.predict(
             shown, tuple(inner) or None, episode_start, deterministic
         )
         if self.threat.port == "action":
@@ -110,29 +125,47 @@ class Attacked:
             fresh = (step == 0)[:, None]
             first = np.where(fresh, clean, first)
             history = np.where(fresh[:, None], clean[:, None], history)
-            action = self._changed(clean, on, seeds, step, first, history)
+            action = after = self._changed(
+                clean, on, seeds, step, left, first, history, observation
+            )
         if self.past:  # the last values (n, past, d), the newest first
             history = np.concatenate([clean[:, None], history[:, :-1]], axis=1)
-        kept = carried(self.policy, tuple(inner), after)
-        return action, (seeds, step + np.uint64(1), used + on, first, history, *kept)
+        size = self._size(clean, after)
+        spent = schedule.spent(step, spent, size)
+        return action, (
+            seeds, step + np.uint64(1), used + (size > 0), spent, first, history,
+            *carried(self.policy, tuple(inner), kept),
+        )  # fmt: skip
+
+    def _size(self, clean: Array, after: Array) -> Array:
+        """How large changes are (n,), in budgets; of norms without a size, 1 where there are any."""
+        if self.threat.norm in ("linf", "l2") and self.threat.budget > 0:
+            return self.threat.size(clean, after, self.scale) / self.threat.budget
+        same = (clean == after) | (np.isnan(clean) & np.isnan(after))
+        return np.asarray(~same.all(axis=1), dtype=np.float64)
 
     def _changed(
-        self, clean: Array, on: Array, seeds: Array, step: Array, first: Array, history: Array
-    ) -> Array:
+        self, clean: Array, on: Array, seeds: Array, step: Array, left: Array, first: Array,
+        history: Array, observation: Array, ask: Callable[[Array], Array] | None = None,
+    ) -> Array:  # fmt: skip
         if not on.any() or self.threat.budget == 0:
             return clean
         self.acted = True
         bounded = self.threat.norm in ("linf", "l2", "std")
-        radius = self.scale * (self.threat.budget if bounded else 1.0)
+        scale = self.scale
+        if self.threat.schedule.shared > 1:  # what is left differs between episodes
+            scale = scale * (left[:, -1:] * self.threat.schedule.shared)
+        radius = scale * (self.threat.budget if bounded else 1.0)
         view = View(
-            clean, radius, self.low, self.high, first, history, seeds, step, self.groups, self.access
+            clean, radius, self.low, self.high, first, history, seeds, step, self.groups,
+            observation, left, self.access, ask,
         )  # fmt: skip
         proposal = np.asarray(self.attack.propose(view), dtype=np.float64)
         if self.past:
             out = self._nearest(view, proposal)
         else:
-            self.excess = max(self.excess, self.threat.excess(clean, proposal, self.scale))
-            out = self.threat.project(clean, proposal, self.scale, self._chance(view))
+            self.excess = max(self.excess, self.threat.excess(clean, proposal, scale))
+            out = self.threat.project(clean, proposal, scale, self._chance(view))
         finite = np.isfinite(clean).all(axis=1)  # what is broken already stays as it is
         return np.where((on & finite)[:, None], out, clean)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from robo_adv import seeding
 from robo_adv.errors import RoboAdvError, unknown
-from robo_adv.threats.attack import Push
+from robo_adv.threats.attack import Push, PushView
 from robo_adv.threats.threat import Threat, row_norm
 
 Array = npt.NDArray[Any]
@@ -42,21 +42,26 @@ class Pusher:
     Args:
         world: with bodies. threat: of port `force`. bodies: names of those that are pushed.
         attacks: who pushes; scenario j is pushed by attack j modulo their number.
+        player: whose observations attacks see.
 
     Raises:
         RoboAdvError: no such body, or a world that cannot be pushed.
     """
 
     def __init__(
-        self, world: Pushable, threat: Threat, bodies: Sequence[str], attacks: Sequence[Push]
-    ) -> None:
+        self, world: Pushable, threat: Threat, bodies: Sequence[str], attacks: Sequence[Push],
+        player: str,
+    ) -> None:  # fmt: skip
         if getattr(world, "forces", None) is None:
             raise RoboAdvError("force threats need a MuJoCo world; this one has no bodies to push")
         names = [world.model.body(i).name for i in range(world.model.nbody)]
         for body in bodies:
             if body not in names:
                 raise unknown("body", body, names)
+        if threat.schedule.shared > 1:
+            raise RoboAdvError("a budget shared over steps is for observations and actions, not forces")
         self.world, self.threat, self.attacks = world, threat, list(attacks)
+        self.player = player
         self.ids = np.array([names.index(body) for body in bodies])
         self.unit = newtons(world.model, self.ids[0]) if threat.unit == "weight" else 1.0
         self.excess, self.acted = 0.0, False
@@ -67,15 +72,19 @@ class Pusher:
         world = self.world
         self.used[world.length == 0] = 0
         on = self.threat.schedule.active(world.length, self.used, world.seeds, None)
-        self.used += on
+        left = self.threat.schedule.left(world.length, self.used, np.zeros(len(on)))
         self.acted |= bool(on.any())
         time = world.length * world.control_dt
         wanted = np.zeros((len(on), len(self.ids), 3))
         who = np.maximum(scenarios, 0) % len(self.attacks)
         for k, attack in enumerate(self.attacks):
-            rows = np.flatnonzero((who == k) & on)
+            rows = np.flatnonzero(who == k)
             if len(rows):
-                wanted[rows] = attack.force(world.seeds[rows], time[rows], len(self.ids))
+                seen = observations[self.player][rows]
+                view = PushView(world.seeds[rows], time[rows], len(self.ids), seen, left[rows])
+                wanted[rows] = attack.force(view)
+        wanted[~on] = 0.0
+        self.used += (wanted != 0).any(axis=(1, 2))
         world.forces[:, self.ids, :3] = self.threat.budget * self.unit * self._within(wanted)
 
     def stop(self) -> None:

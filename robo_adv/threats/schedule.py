@@ -15,7 +15,7 @@ from robo_adv.errors import RoboAdvError
 Array = npt.NDArray[Any]
 _TRIGGER = re.compile(r"^(\w+)\[(\d+)\](<=|>=|<|>)(-?[0-9.]+(?:e-?\d+)?)$")
 FORMS = (
-    "always, every:K, burst:LENGTH/PERIOD, window:FIRST-LAST, at-most:M, share:P, "
+    "always, every:K, burst:LENGTH/PERIOD, window:FIRST-LAST, at-most:M, share:P, shared:H, "
     "when:SLICE[I]<NUMBER, joined by +"
 )
 
@@ -42,7 +42,8 @@ class Schedule:
     Attributes:
         every: steps 0, k, 2k, ... burst, period: the first `burst` of every `period` steps, at a phase
             drawn per episode. first, last: only steps first..last. at_most: at most so many steps of
-            an episode. share: each step with this probability. trigger: only where it holds in what
+            an episode are changed. share: each step with this probability. shared: the budgets of so
+            many steps are one, to be spent among them at will. trigger: only where it holds in what
             the controller would have seen.
     """
 
@@ -53,15 +54,17 @@ class Schedule:
     last: int | None = None
     at_most: int | None = None
     share: float = 1.0
+    shared: int = 1
     trigger: Trigger | None = None
 
     def __post_init__(self) -> None:
         last = self.first if self.last is None else self.last
         fine = self.every >= 1 and 1 <= self.burst <= self.period and 0 <= self.first <= last
-        fine = fine and (self.at_most is None or self.at_most >= 0) and 0.0 <= self.share <= 1.0
+        fine = fine and self.shared >= 1 and (self.at_most is None or self.at_most >= 0)
+        fine = fine and 0.0 <= self.share <= 1.0
         if not fine:
             raise RoboAdvError(
-                f"schedule {self} makes no sense: every, burst, period >= 1, burst <= period, "
+                f"schedule {self} makes no sense: every, burst, period, shared >= 1, burst <= period, "
                 "first <= last, at_most >= 0 and share in 0..1 are expected"
             )
 
@@ -79,6 +82,8 @@ class Schedule:
             parts.append(f"at-most:{self.at_most}")
         if "share" in changed:
             parts.append(f"share:{self.share:g}")
+        if "shared" in changed:
+            parts.append(f"shared:{self.shared}")
         if self.trigger is not None:
             t = self.trigger
             parts.append(f"when:{t.name}[{t.index}]{t.sign}{t.threshold:g}")
@@ -104,7 +109,7 @@ class Schedule:
         """Whether the threat acts (n,).
 
         Args:
-            step: steps of the episode so far (n,). used: steps on which it acted so far (n,).
+            step: steps of the episode so far (n,). used: steps that it changed so far (n,).
             seen: values (n,) of the trigger's entry, if there is a trigger.
         """
         now = step.astype(np.int64)
@@ -125,6 +130,26 @@ class Schedule:
             assert seen is not None
             on &= self.trigger.holds(seen)
         return np.asarray(on, dtype=np.bool_)
+
+    @property
+    def limits(self) -> int:
+        """How many of its limits an attack has to husband."""
+        return (self.at_most is not None) + (self.shared > 1)
+
+    def left(self, step: Array, used: Array, spent: Array) -> Array:
+        """Shares that are left (n, limits): of the steps it may change, then of the shared budget."""
+        out = []
+        if self.at_most is not None:
+            out.append(1.0 - used / max(self.at_most, 1))
+        if self.shared > 1:
+            begins = step.astype(np.int64) % self.shared == 0
+            out.append(np.where(begins, 1.0, np.maximum(1.0 - spent / self.shared, 0.0)))
+        return np.array(out).T if out else np.zeros((len(step), 0))
+
+    def spent(self, step: Array, spent: Array, size: Array) -> Array:
+        """What the steps since the shared budget was last renewed have spent (n,), in budgets of one
+        step, when a change of `size` (n,) came after `spent` (n,)."""
+        return np.where(step.astype(np.int64) % self.shared == 0, 0.0, spent) + size
 
 
 def _window(text: str) -> dict[str, Any]:
@@ -155,5 +180,6 @@ _PARTS = {
     "window": _window,
     "at-most": lambda text: {"at_most": int(text)},
     "share": lambda text: {"share": float(text)},
+    "shared": lambda text: {"shared": int(text)},
     "when": _trigger,
 }

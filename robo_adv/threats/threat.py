@@ -135,11 +135,18 @@ class Threat:
         overdrawn."""
         if self.norm not in ("linf", "l2") or self.budget == 0:
             return 0.0
-        delta = np.where(np.isfinite(proposal), proposal - clean, np.inf)
-        outside = np.abs(np.where(scale > 0, 0.0, np.nan_to_num(delta)))
+        touch = np.broadcast_to(scale > 0, clean.shape)
+        proposal = np.where(np.isfinite(proposal), proposal, np.inf)
+        if (proposal != clean)[~touch].any():
+            return float("inf")
+        return float(self.size(clean, proposal, scale).max() / self.budget)
+
+    def size(self, clean: Array, after: Array, scale: Array) -> Array:
+        """How large changes are (n,), in units of the budget, by the norms `linf` and `l2`."""
+        with np.errstate(invalid="ignore"):  # a sensor that is broken already
+            delta = np.asarray(after - clean, dtype=np.float64)
         unit = np.divide(delta, scale, out=np.zeros(delta.shape), where=scale > 0)
-        size = np.abs(unit).max() if self.norm == "linf" else row_norm(unit).max()
-        return float("inf") if outside.max() > 0 else float(size / self.budget)
+        return np.abs(unit).max(axis=1) if self.norm == "linf" else row_norm(unit)
 
 
 def row_norm(x: Array) -> Array:

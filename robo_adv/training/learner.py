@@ -18,6 +18,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from robo_adv.errors import RoboAdvError
 from robo_adv.training.network import (
@@ -54,6 +55,8 @@ class PPOConfig:
     Attributes:
         anneal_over: environment steps over which the learning rate falls linearly to a tenth; 0 keeps
             it constant.
+        scale_reward: divide rewards by the running standard deviation of discounted returns, as
+            VecNormalize does, for tasks whose rewards are not of the order of one.
     """
 
     num_envs: int = 128
@@ -71,6 +74,7 @@ class PPOConfig:
     net_arch: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     log_std_init: float = -0.5
+    scale_reward: bool = False
 
     def __post_init__(self) -> None:
         check_learner(
@@ -135,9 +139,13 @@ class Learner:
                 "the Seat with observation='flat'"
             )
         self.vec_env = VectorToVecEnv(env)
+        source: VecEnv = self.vec_env
+        self.reward_scale: VecNormalize | None = None
+        if config.scale_reward:
+            source = self.reward_scale = VecNormalize(source, norm_obs=False, gamma=config.gamma)
         self.ppo = PPO(
             PenalisedNetwork,
-            self.vec_env,
+            source,
             learning_rate=config.learning_rate,
             n_steps=config.n_steps,
             batch_size=config.batch_size,
@@ -227,6 +235,12 @@ class Learner:
         if ppo._last_obs is not None:
             arrays["last_obs"] = np.asarray(ppo._last_obs)
             arrays["last_starts"] = np.asarray(ppo._last_episode_starts)
+        if self.reward_scale is not None:
+            statistics = self.reward_scale.ret_rms
+            arrays["reward.returns"] = self.reward_scale.returns.copy()
+            arrays["reward.statistics"] = np.array(
+                [statistics.mean, statistics.var, statistics.count], dtype=np.float64
+            )
         generators, plain = self.generators
         tensors["torch_generator"] = generators["torch"].clone()
         arrays["numpy_generator"] = generators["numpy"].numpy()
@@ -257,6 +271,10 @@ class Learner:
         if "last_obs" in arrays:
             ppo._last_obs = arrays["last_obs"].copy()
             ppo._last_episode_starts = arrays["last_starts"].astype(bool)
+        if self.reward_scale is not None:
+            self.reward_scale.returns = arrays["reward.returns"].copy()
+            statistics = self.reward_scale.ret_rms
+            statistics.mean, statistics.var, statistics.count = arrays["reward.statistics"].copy()
         ppo.num_timesteps = int(values["steps"])
         ppo._n_updates = int(values["updates"])
         self.generators = (

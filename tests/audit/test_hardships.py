@@ -94,7 +94,7 @@ def test_files_of_others_are_audited_from_the_command_line(kind: str, tmp_path: 
     else:
         write_onnx(path, 2, 1)
         found = audited(tmp_path / "runs", controller=str(path))
-        assert found["kind"] == "onnx" and found["access"] == []
+        assert found["kind"] == "onnx" and found["access"] == ["mean"]
     assert len(found["controller_sha256"]) == 64
     assert found["rows"][0]["cells"][2]["safe_success"]["episodes"] == 5
 

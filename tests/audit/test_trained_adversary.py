@@ -16,7 +16,7 @@ from training.tiny import PPO, disturb_generators, shrink, stop_after, tiny_bund
 
 import robo_adv.agents.trained
 from robo_adv.agents.adversary import AdversaryConfig
-from robo_adv.agents.trained import training_seed
+from robo_adv.agents.attackers import training_seed
 from robo_adv.cli.main import run
 from robo_adv.rollout import REPORTED, SELECTION
 from robo_adv.training.learner import Learner

@@ -125,7 +125,7 @@ def test_what_one_player_cannot_do_is_named_with_what_to_do_instead(
 def test_a_lone_policy_has_no_opponent_to_attack_it(capsys: pytest.CaptureFixture[str]) -> None:
     point_bundle(Path("policy"))
     said = _refused(capsys, "attack", "policy")
-    assert "needs two players" in said and said.endswith("`robo-adv evaluate policy`")
+    assert "needs two players" in said and said.endswith("`robo-adv ladder policy`")
 
 
 def test_half_the_timestep_is_compared_on_the_same_scenarios(

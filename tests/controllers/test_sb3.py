@@ -17,6 +17,7 @@ from robo_adv.agents.controllers import Controller, controller
 from robo_adv.envs.foreign import GymnasiumWorld
 from robo_adv.errors import BundleError, RoboAdvError
 from robo_adv.rollout import play, scenarios
+from robo_adv.threats.mlp import MLP
 
 REPLAY: dict[str, Any] = {"learning_starts": 20, "buffer_size": 500}
 MAKE: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -96,12 +97,14 @@ def test_access_from_inside_agrees_with_what_the_policy_does(
     assert np.allclose(np.clip(mean.detach().numpy(), low, high), expected, atol=1e-5)
     (slope,) = torch.autograd.grad(mean.sum(), x)
     assert slope.abs().sum() > 0 and found.access.value(x).shape == (5, 1)
+    assert isinstance(found.access.mean, MLP), "slower, and without certificates"
     if name in ("PPO", "A2C"):
+        assert isinstance(found.access.value, MLP)
         assert found.access.std is not None and found.access.q is None
         assert (found.access.std(x) > 0).all()
         with torch.no_grad():
             plain = model.policy.predict_values(torch.as_tensor(seen))
-        assert torch.allclose(found.access.value(x), plain)
+        assert torch.allclose(found.access.value(x), plain, atol=1e-6)
     else:
         assert found.access.q is not None
         with torch.no_grad():
@@ -128,9 +131,28 @@ def test_statistics_of_vecnormalize_come_as_a_second_file(
     assert np.allclose(np.clip(mean, -2.0, 2.0), expected, atol=1e-5)
     statistics: Any = venv.obs_rms
     assert np.allclose(found.access.normaliser[0], statistics.mean)
+    assert isinstance(found.access.mean, MLP) and found.access.mean.clip == 10.0
+    assert any("behind VecNormalize" in note for note in bare.notes)
+    assert not any("behind VecNormalize" in note for note in found.notes)
     (tmp_path / "other.pkl").write_bytes(b"nothing")
     with pytest.raises(BundleError, match="no VecNormalize statistics"):
         _open(tmp_path / "ppo.zip", world, statistics=tmp_path / "other.pkl")
+
+
+def test_a_network_that_is_no_plain_one_is_differentiated_by_torch(
+    world: GymnasiumWorld, tmp_path: Path
+) -> None:
+    kwargs = {"net_arch": [16], "activation_fn": torch.nn.ELU}
+    model = PPO(
+        "MlpPolicy", gymnasium.make("Pendulum-v1"), policy_kwargs=kwargs, device="cpu", seed=0
+    )
+    model.save(tmp_path / "elu.zip")
+    found = _open(tmp_path / "elu.zip", world)
+    seen = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    assert found.access.mean is not None and not isinstance(found.access.mean, MLP)
+    mean = found.access.mean(torch.as_tensor(seen)).detach().numpy()
+    expected = model.predict(seen, deterministic=True)[0]
+    assert np.allclose(np.clip(mean, -2.0, 2.0), expected, atol=1e-6)
 
 
 def test_a_zip_of_another_environment_says_both_shapes(trained: tuple[Path, PPO]) -> None:

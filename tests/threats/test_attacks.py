@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from robo_adv.agents.controllers import controller
-from robo_adv.audit.engine import Engine, Subject
+from robo_adv.audit.engine import Engine, Found, Subject
 from robo_adv.audit.plan import BUDGETS, Row, plan
 from robo_adv.audit.reference import REFERENCE, measure
 from robo_adv.envs.game import Game, make_game
@@ -19,10 +19,11 @@ from robo_adv.errors import RoboAdvError
 from robo_adv.policy import State
 from robo_adv.rollout import Episodes, scenarios
 from robo_adv.safety.criteria import make_criterion
-from robo_adv.threats.attack import ATTACKS, Blow, LevelAttack, Perturbation, Push, View
+from robo_adv.threats.attack import ATTACKS, Blow, LevelAttack, Perturbation, Push, PushView, View
 from robo_adv.threats.attacked import Attacked
 from robo_adv.threats.attacks.noise import Uniform
 from robo_adv.threats.attacks.pushes import RandomPush
+from robo_adv.threats.learned import LearnedAttack
 from robo_adv.threats.threat import Threat
 
 Array = npt.NDArray[Any]
@@ -34,6 +35,23 @@ SEEN = [name for name in PERTURBATIONS if ATTACKS[name].port == "observation"]
 RUNNABLE = [name for name in PERTURBATIONS if "q" not in ATTACKS[name].needs]
 
 
+class Judging:
+    """A lab that only judges."""
+
+    threat: Any = None
+    access: Any = None
+    scale: Any = None
+
+    def __init__(self, judge: Any) -> None:
+        self.judge, self.rng = judge, np.random.default_rng(0)
+
+    def transitions(self, steps: int) -> Any:
+        raise NotImplementedError
+
+    def train(self, attack: Any) -> Any:
+        raise NotImplementedError
+
+
 def engine(num_envs: int = EPISODES, seeds: Array = SEEDS) -> Engine:
     game = make_game("Reach-v0", num_envs, threads=1)
     found = controller(NAME, game, PLAYER)
@@ -41,7 +59,46 @@ def engine(num_envs: int = EPISODES, seeds: Array = SEEDS) -> Engine:
         NAME, PLAYER, found.policy, game, make_criterion(game, PLAYER), access=found.access,
         bodies=game.pushable(PLAYER),
     )  # fmt: skip
-    return Engine(subject, reference(), seeds, search=2)
+    out = Engine(subject, reference(), seeds, search=2)
+    out.trainer = _trained
+    return out
+
+
+def _trained(this: Engine, row: Row, attack: LearnedAttack) -> Found:
+    return Found(with_brain(this, attack))
+
+
+class Signs:
+    """Stands for a trained attacker's policy: a corner that depends on what it sees."""
+
+    def predict(
+        self,
+        observation: Array,
+        state: State = None,
+        episode_start: Array | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Array, State]:
+        waves = np.random.default_rng(0).normal(size=(observation.shape[1], 64))
+        return np.where(np.sin(9.0 * observation @ waves) < 0, -1.0, 1.0)[:, : self.size], None
+
+    size = 64
+
+
+def made(this: Engine, name: str) -> Perturbation:
+    """An attack, with somebody behind it if it learns."""
+    attack = ATTACKS[name]()
+    if isinstance(attack, LearnedAttack):
+        attack = with_brain(this, attack)
+    assert isinstance(attack, Perturbation)
+    return attack
+
+
+def with_brain(this: Engine, attack: LearnedAttack) -> LearnedAttack:
+    world, brain = this.subject.world, Signs()
+    actions = world.action_size(PLAYER)
+    entries = actions if attack.port == "action" else world.layouts[PLAYER].size
+    brain.size = attack.outputs(entries, actions, len(this.subject.bodies))
+    return attack.held(brain)
 
 
 @cache
@@ -62,8 +119,10 @@ def clean() -> Episodes:
 
 
 def row(name: str, **changes: Any) -> Row:
-    kind = ATTACKS[name]
-    return Row(name, Threat(kind.port, 0.0, kind.norm, **changes), BUDGETS[kind.port, kind.norm])
+    kind: Any = ATTACKS[name]
+    few = {"data": 800} if "data" in kind.__dataclass_fields__ else {}
+    threat = Threat(kind.port, 0.0, kind.norm, **changes)
+    return Row(name, threat, BUDGETS[kind.port, kind.norm], few)
 
 
 def middle(name: str) -> float:
@@ -88,10 +147,8 @@ def test_every_attack_reaches_the_controller_or_the_simulator(name: str) -> None
 @pytest.mark.parametrize("name", [n for n in RUNNABLE if ATTACKS[n].norm != "steps"])
 def test_a_zero_budget_equals_no_threat_to_the_bit(name: str) -> None:
     this = shared()
-    attack = ATTACKS[name]()
-    assert isinstance(attack, Perturbation)
     kind = ATTACKS[name]
-    setting = this.setting(Threat(kind.port, 0.0, kind.norm), [attack])
+    setting = this.setting(Threat(kind.port, 0.0, kind.norm), [made(this, name)])
     assert same(this.episodes(setting, SEEDS), clean())
 
 
@@ -146,20 +203,19 @@ def test_what_is_shown_stays_in_the_ball_and_in_the_slices(name: str) -> None:
     this = shared()
     threat = replace(row(name).threat, slices=("joint_*",)).at(0.5)
     seen: list[Array] = []
-    attack = ATTACKS[name]()
-    assert isinstance(attack, Perturbation)
-    attacked = this.attacked(threat, attack)
+    attacked = this.attacked(threat, made(this, name))
     attacked.policy = _Spy(this.subject.policy, seen)
     obs = this.subject.world.reset(SEEDS)[PLAYER]
     attacked.predict(obs, None, None, True)
+    shown = seen[-1]  # what comes before it are questions that an attack asks
     game: Any = this.subject.world
     inside = np.zeros(obs.shape[1], bool)
     inside[game.layouts[PLAYER].index(["joint_*"])] = True
     bound = 0.5 * np.array(this.reference.std)
-    assert (np.abs(seen[0] - obs) <= bound + 1e-6)[:, inside].all()
-    assert np.array_equal(seen[0][:, ~inside], obs[:, ~inside])
+    assert (np.abs(shown - obs) <= bound + 1e-6)[:, inside].all()
+    assert np.array_equal(shown[:, ~inside], obs[:, ~inside])
     if name != "none":
-        assert (seen[0] != obs)[:, inside].any()
+        assert (shown != obs)[:, inside].any()
 
 
 def test_stronger_knowledge_moves_the_action_further() -> None:
@@ -234,7 +290,7 @@ def test_level_searches_keep_to_their_share_of_the_range(name: str) -> None:
         tried.extend(np.array(a.point) for a in attacks)
         return np.array([np.sum(a.point) for a in attacks])
 
-    found = attack.search(judge, np.random.default_rng(0))
+    found = attack.search(Judging(judge))
     assert isinstance(found, LevelAttack)
     assert np.abs(tried).max() <= 1.0
     assert np.sum(found.point) == pytest.approx(max(np.sum(point) for point in tried))
@@ -274,6 +330,15 @@ def test_the_worst_push_hits_as_often_and_as_long_as_a_random_one() -> None:
     seeds, times = np.arange(40, dtype=np.uint64), np.arange(0.0, 10.0, 0.02)
     shares = []
     for push in (RandomPush(), Blow(angle=1.0, start=0.5)):
-        on = [np.linalg.norm(push.force(seeds, np.full(40, t), 1), axis=2) > 0 for t in times]
+        on = [
+            np.linalg.norm(
+                push.force(
+                    PushView(seeds, np.full(40, t), 1, np.zeros((40, 1)), np.zeros((40, 0)))
+                ),
+                axis=2,
+            )
+            > 0
+            for t in times
+        ]
         shares.append(np.mean(on))
     assert shares[0] == pytest.approx(0.2, abs=0.01) == shares[1]

@@ -28,6 +28,23 @@ SCALE = np.array([1.0, 0.5, 2.0, 1.0, 1.0, 4.0])
 NAMES = ("heading", "wheels", "camera")
 
 
+class Judging:
+    """A lab that only judges."""
+
+    threat: Any = None
+    access: Any = None
+    scale: Any = None
+
+    def __init__(self, judge: Any) -> None:
+        self.judge, self.rng = judge, np.random.default_rng(0)
+
+    def transitions(self, steps: int) -> Any:
+        raise NotImplementedError
+
+    def train(self, attack: Any) -> Any:
+        raise NotImplementedError
+
+
 class Linear:
     """Acts by a weighted sum of what it sees, and keeps that."""
 
@@ -93,7 +110,7 @@ def test_the_sensor_that_the_controller_acts_on_is_found(sensor: int) -> None:
         steps(attacked(policy, attack), 1)
         return float(np.abs((policy.seen[0] - 1.0) @ weights).max())
 
-    found = SingleSensor(NAMES).search(judge, np.random.default_rng(0))
+    found = SingleSensor(NAMES).search(Judging(judge))
     assert isinstance(found, SingleSensor)
     assert found.sensor == sensor and str(found).endswith(f" of {NAMES[sensor]}")
 

@@ -60,4 +60,6 @@ def test_its_view_cannot_be_attacked_through_an_opponent(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main.run(["attack", "zoo:point-s0"]) == 2
-    assert "measure it with `robo-adv evaluate zoo:point-s0`" in capsys.readouterr().err
+    assert (
+        "attack what it sees or does with `robo-adv ladder zoo:point-s0`" in capsys.readouterr().err
+    )

@@ -17,14 +17,16 @@ class PGD(Perturbation):
 
     Attributes:
         steps: gradient steps. step: their length in radii; 2.5 / steps (Madry et al. 2018) by default.
+        start: which random start, of several.
     """
 
     steps: int = 20
     step: float | None = None
+    start: int = 0
     port: ClassVar[Port] = "observation"
     needs: ClassVar[tuple[str, ...]] = ("mean",)
     passes: ClassVar[tuple[int, int]] = (22, 20)
 
     def propose(self, view: View) -> Array:
         step = 2.5 / self.steps if self.step is None else self.step
-        return ascend(view, action_difference(view), view.uniform(), step, self.steps)
+        return ascend(view, action_difference(view), view.uniform(self.start), step, self.steps)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from robo_adv import seeding
-from robo_adv.threats.attack import ATTACKS, Array, Attack, Blow, Judge, Push
+from robo_adv.threats.attack import ATTACKS, Array, Attack, Blow, Push, PushView
+from robo_adv.threats.lab import Lab
 
 
 @ATTACKS.register("random-push")
@@ -22,7 +23,8 @@ class RandomPush(Push):
     duration: float = 0.2
     period: float = 1.0
 
-    def force(self, seeds: seeding.Seeds, time: Array, bodies: int) -> Array:
+    def force(self, view: PushView) -> Array:
+        seeds, time, bodies = view.seeds, view.time, view.bodies
         count = np.floor(time / self.period).astype(np.uint64)
         u = seeding.uniform(seeds, seeding.ATTACK, 3, count)
         begin = u[:, 0] * max(self.period - self.duration, 0.0)
@@ -53,14 +55,14 @@ class WorstPush(Push):
     period: float = 1.0
     bodies: int = 1
 
-    def force(self, seeds: seeding.Seeds, time: Array, bodies: int) -> Array:
-        return np.zeros((len(seeds), bodies, 3))
+    def force(self, view: PushView) -> Array:
+        return np.zeros((len(view.seeds), view.bodies, 3))
 
-    def search(self, judge: Judge, rng: np.random.Generator) -> Attack:
+    def search(self, lab: Lab) -> Attack:
         grid = [
             Blow(body, 2.0 * np.pi * k / self.angles, start, self.duration, self.period)
             for body in range(self.bodies)
             for k in range(self.angles)
             for start in self.times
         ]
-        return grid[int(np.argmax(judge(grid)))]
+        return grid[int(np.argmax(lab.judge(grid)))]

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from robo_adv.threats.attack import ATTACKS, Array, Attack, Judge, Perturbation, View
+from robo_adv.threats.attack import ATTACKS, Array, Attack, Perturbation, View
+from robo_adv.threats.lab import Lab
 from robo_adv.threats.threat import Norm, Port
 
 
@@ -29,17 +30,17 @@ class SingleSensor(Perturbation):
     port: ClassVar[Port] = "observation"
     norm: ClassVar[Norm] = "l2"
 
-    def search(self, judge: Judge, rng: np.random.Generator) -> Attack:
+    def search(self, lab: Lab) -> Attack:
         tried: Sequence[SingleSensor] = [
             replace(self, sensor=k, steady=steady)
             for k, name in enumerate(self.sensors)
             for steady in (True, False)
             if name
         ]
-        return tried[int(np.argmax(judge(tried)))] if tried else self
+        return tried[int(np.argmax(lab.judge(tried)))] if tried else self
 
     def propose(self, view: View) -> Array:
-        mine = (view.groups == self.sensor) & (view.radius > 0)
+        mine = (view.groups == self.sensor) & (np.atleast_2d(view.radius).max(axis=0) > 0)
         sign = np.where(view.uniform(per_episode=self.steady) < 0, -1.0, 1.0)
         return np.asarray(view.clean + view.radius * sign * mine / np.sqrt(max(mine.sum(), 1)))
 

@@ -11,7 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from robo_adv.threats.attack import ATTACKS, Array, Attack, Judge, LevelAttack
+from robo_adv.threats.attack import ATTACKS, Array, Attack, LevelAttack
+from robo_adv.threats.lab import Lab
 
 
 @ATTACKS.register("level-grid")
@@ -21,9 +22,9 @@ class Grid(LevelAttack):
 
     shares: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
 
-    def search(self, judge: Judge, rng: np.random.Generator) -> Attack:
+    def search(self, lab: Lab) -> Attack:
         points = [share * row for row in np.eye(self.size) for share in self.shares]
-        return _worst(self, np.array(points), judge)
+        return _worst(self, np.array(points), lab)
 
 
 @ATTACKS.register("level-random")
@@ -37,8 +38,8 @@ class RandomLevels(LevelAttack):
 
     tries: int = 96
 
-    def search(self, judge: Judge, rng: np.random.Generator) -> Attack:
-        return _worst(self, rng.uniform(-1.0, 1.0, (self.tries, self.size)), judge)
+    def search(self, lab: Lab) -> Attack:
+        return _worst(self, lab.rng.uniform(-1.0, 1.0, (self.tries, self.size)), lab)
 
 
 @ATTACKS.register("level-cem")
@@ -55,14 +56,14 @@ class CrossEntropy(LevelAttack):
     elite: float = 0.2
     smoothing: ClassVar[float] = 0.7
 
-    def search(self, judge: Judge, rng: np.random.Generator) -> Attack:
+    def search(self, lab: Lab) -> Attack:
         mean, std = np.zeros(self.size), np.full(self.size, 0.7)
         seen: list[Array] = []
         marks: list[Array] = []
         for _ in range(self.rounds):
-            points = rng.normal(mean, std, (self.population, self.size)).clip(-1.0, 1.0)
+            points = lab.rng.normal(mean, std, (self.population, self.size)).clip(-1.0, 1.0)
             seen.append(points)
-            marks.append(judge([self.at(point) for point in points]))
+            marks.append(lab.judge([self.at(point) for point in points]))
             best = points[np.argsort(-marks[-1], kind="stable")[: self._kept]]
             mean = self.smoothing * best.mean(axis=0) + (1.0 - self.smoothing) * mean
             std = self.smoothing * best.std(axis=0) + (1.0 - self.smoothing) * std
@@ -74,6 +75,6 @@ class CrossEntropy(LevelAttack):
         return max(2, round(self.elite * self.population))
 
 
-def _worst(attack: LevelAttack, points: Array, judge: Judge) -> Attack:
-    marks = judge([attack.at(point) for point in points])
+def _worst(attack: LevelAttack, points: Array, lab: Lab) -> Attack:
+    marks = lab.judge([attack.at(point) for point in points])
     return attack.at(points[int(np.argmax(marks))])

@@ -1,0 +1,66 @@
+"""Director and actor (PA-AD, Sun et al. 2022): PPO says where the action is to go, a gradient step
+takes the observation there.
+
+The direction lives in the action space, which is small; the best perturbation for a direction d is,
+to first order, the corner eps sign(J^T d) of the ball, J the Jacobian of the controller's mean
+action. (The published code steps away from the direction.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from robo_adv.threats.attack import ATTACKS, Array, View
+from robo_adv.threats.gradient import Function, Objective, ascend, single_step
+from robo_adv.threats.learned import Aim, LearnedPerturbation
+from robo_adv.threats.threat import Port
+
+
+@ATTACKS.register("director")
+@dataclass(frozen=True)
+class Director(LearnedPerturbation):
+    """Learns a direction in action space; one backward pass of the controller does the rest.
+
+    Attributes:
+        ascent: sign-gradient steps towards the direction; 1 goes straight to a corner.
+    """
+
+    ascent: int = 1
+    port: ClassVar[Port] = "observation"
+    needs: ClassVar[tuple[str, ...]] = ("mean",)
+    passes: ClassVar[tuple[int, int]] = (1, 1)
+
+    def outputs(self, entries: int, actions: int, bodies: int) -> int:
+        return actions
+
+    def decode(self, view: View, said: Array) -> Array:
+        assert view.access is not None and view.access.mean is not None
+        objective = along(view.access.mean, torch.as_tensor(said, dtype=torch.float32))
+        start = 0.0 * view.clean
+        if self.ascent == 1:
+            return single_step(view, objective, start)
+        return ascend(view, objective, start, 2.0 / self.ascent, self.ascent)
+
+
+@ATTACKS.register("cost-director")
+@dataclass(frozen=True)
+class CostDirector(Director):
+    """The director, paid for what the criterion calls unsafe instead of for lost return."""
+
+    aim: Aim = "cost"
+
+
+@ATTACKS.register("stealth-director")
+@dataclass(frozen=True)
+class StealthDirector(Director):
+    """The same, but held to leave 0.9 of the return: unsafe where the return shows nothing."""
+
+    aim: Aim = "stealth"
+
+
+def along(mean: Function, direction: torch.Tensor) -> Objective:
+    """How far actions go along directions (n, a)."""
+    return Objective(mean, lambda out: ((out * direction).sum(dim=1), direction.clone()))
