@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ from robo_adv.agents.subject import (
 )
 from robo_adv.agents.trained import with_trained
 from robo_adv.audit.audit import Audit, run_audit
-from robo_adv.audit.certificates import certificates
+from robo_adv.audit.certificates import certificates, smoothed
 from robo_adv.audit.compare import compare, look_closer, primary_of
 from robo_adv.audit.engine import SEARCH, Engine
 from robo_adv.audit.failures import choose
@@ -65,6 +66,8 @@ def audit(
     began = time.monotonic()
     torch.set_num_threads(1)  # the small matrices of a control step are fastest on one
     limits = thresholds_of(config)
+    if config.smoothing < 0 or not math.isfinite(config.smoothing):
+        raise RoboAdvError(f"--smoothing is a finite number of at least 0, got {config.smoothing}")
     if config.failure_search:
         check_search(config.failure_search, config.failure_reach)
     world = world_for(config, even_width(config.episodes, WIDTH))
@@ -113,6 +116,8 @@ def audit(
         summary |= _compared(config, limits, (bench, found), (baseline, theirs), null)
     summary["searched"] = searched(engine, bench.rows)
     summary["certificates"] = certificates(engine, bench.rows)
+    if config.smoothing:
+        summary["smoothing"] = smoothed(engine, bench.rows, config.smoothing)
     summary["failures"] = _recorded(config, run, engine, found, tell)
     if config.failure_search:
         summary["failure_search"] = search_failures(

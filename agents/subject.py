@@ -43,6 +43,7 @@ class AuditConfig:
         budgets: per port, instead of the suite's. search: scenarios per tried attack.
         failure_search: simulations of the search for failures in service, 0 for none.
         failure_reach: standard deviations from a parameter's nominal value to the ends of its range.
+        smoothing: noise of policy smoothing's certificate, in units of observation budgets; 0 for none.
         baseline: a controller to compare with; `primary` names the row that carries the verdict, by
             `thresholds` (names of `verdict.Thresholds`).
     """
@@ -65,6 +66,7 @@ class AuditConfig:
     search: int = 8
     failure_search: int = 0
     failure_reach: float = REACH
+    smoothing: float = 0.0
     seed: int = REPORTED
     success: str = ""
     unsafe: str = ""

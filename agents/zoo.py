@@ -28,7 +28,7 @@ from robo_adv.runs import plain
 __all__ = ["add", "adversaries_of", "compare", "import_zip", "measure", "write_metrics"]
 
 MEASURED_EPISODES = 400
-GYMNASIUM_EPISODES = 100  # in an environment of Gymnasium's, where episodes are long
+GYMNASIUM_EPISODES = 50  # in an environment of Gymnasium's, where episodes are long
 
 
 def add(source: str, name: str) -> Path:

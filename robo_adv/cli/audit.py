@@ -84,6 +84,9 @@ class AuditVerb:
     failure_reach: float = REACH
     """How much worlds differ in service: every parameter of the world varies normally around its
     nominal value, with the ends of its range at so many standard deviations."""
+    smoothing: float = 0.0
+    """What the return keeps for certain if the controller sees its observations with noise of so many
+    units (policy smoothing); 0 for none."""
     seed: int = REPORTED
     """First scenario seed."""
     success: str = ""
@@ -181,6 +184,7 @@ class AuditVerb:
             budgets=parse_budgets(self.budgets), units=self.unit, slices=self.slices,
             schedule=self.schedule, episodes=self.episodes, search=self.search_episodes,
             failure_search=self.failure_search, failure_reach=self.failure_reach,
+            smoothing=self.smoothing,
             seed=self.seed, success=self.success, unsafe=self.unsafe, trust=self.trust,
             statistics=self.statistics, imports=self.imports, reference=self.reference,
             videos=self.videos, threads=self.threads,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from robo_adv.agents.audit import audit
 from robo_adv.agents.controllers import controller
+from robo_adv.agents.subject import AuditConfig
 from robo_adv.audit.certificates import certificates, observations, smoothed
 from robo_adv.audit.engine import Engine, Subject
 from robo_adv.audit.plan import Row, plan
@@ -19,6 +22,7 @@ from robo_adv.audit.report_certificates import certified, says
 from robo_adv.envs.game import make_game
 from robo_adv.errors import RoboAdvError
 from robo_adv.rollout import scenarios
+from robo_adv.runs import Run
 from robo_adv.safety.criteria import make_criterion
 from robo_adv.threats.access import Access
 
@@ -139,3 +143,17 @@ def test_the_figure_draws_the_bound_above_the_attack() -> None:
         for (x, y, _), (other, lower, _) in zip(bound.points[1:], attack.points[1:], strict=True):
             assert x == other and y <= lower  # up is smaller
         assert "certified" in panel.alt and "found" in panel.alt
+
+
+def test_an_audit_says_what_is_certain_and_what_smoothing_certifies(tmp_path: Path) -> None:
+    config = AuditConfig(
+        "zoo:reach-panda-s1", ports=("observation",), attacks=("uniform",), episodes=8,
+        budgets={"observation": (0.001,)}, videos=0, threads=1, smoothing=0.2,
+    )  # fmt: skip
+    run = Run.at(tmp_path / "run", "Reach-v0", "audit", config, 0)
+    summary = audit(config, lambda world: run)
+    assert summary["certificates"] and summary["smoothing"]
+    told = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "Policy smoothing" in told and "CROWN" in told
+    with pytest.raises(RoboAdvError, match="--smoothing"):
+        audit(replace(config, smoothing=-1.0), lambda world: run)
