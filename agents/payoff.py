@@ -15,7 +15,7 @@ from robo_adv.threats.learned import Aim
 
 Array = npt.NDArray[Any]
 KEPT = 0.9  # share of the return without attack that a stealthy attacker leaves
-RATE, MOST = 0.5, 20.0  # of the multiplier's steps, and how far it goes
+RATE, MOST = 3.0, 20.0  # of the multiplier's steps, and how far it goes
 WATCHED = 2_000  # steps without attack, for the size of rewards
 NEAR = 0.1  # what coming near to a limit is worth, of passing it
 

@@ -194,6 +194,8 @@ class Engine:
             return "this world has no parameters"
         if threat.port == "force" and getattr(subject.world, "forces", None) is None:
             return "this world has no bodies to push"
+        if threat.port == "force" and threat.schedule.shared > 1:
+            return "a budget shared over steps is for observations and actions"
         space = subject.world.action_space(subject.player)
         if threat.port == "action" and threat.norm != "steps" and not space.is_bounded():
             return "the actions have no finite bounds, in which its budget is measured"

@@ -59,7 +59,9 @@ class Pusher:
             if body not in names:
                 raise unknown("body", body, names)
         if threat.schedule.shared > 1:
-            raise RoboAdvError("a budget shared over steps is for observations and actions, not forces")
+            raise RoboAdvError(
+                "a budget shared over steps is for observations and actions, not forces"
+            )
         self.world, self.threat, self.attacks = world, threat, list(attacks)
         self.player = player
         self.ids = np.array([names.index(body) for body in bodies])

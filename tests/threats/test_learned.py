@@ -209,7 +209,7 @@ def test_a_finished_training_is_read_again_and_not_done_again(tmp_path: Path) ->
     found = played[0].setting.found
     assert found is not None and found.steps >= 2 * 256
     returns = [one.episodes.returns["agent"] for one in played]
-    assert np.array_equal(*returns) and played[1].setting.found == found
+    assert np.array_equal(returns[0], returns[1]) and played[1].setting.found == found
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 

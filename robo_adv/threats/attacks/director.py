@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 
 from robo_adv.threats.attack import ATTACKS, Array, View
@@ -22,7 +23,8 @@ from robo_adv.threats.threat import Port
 @ATTACKS.register("director")
 @dataclass(frozen=True)
 class Director(LearnedPerturbation):
-    """Learns a direction in action space; one backward pass of the controller does the rest.
+    """Learns a direction in action space; one backward pass of the controller does the rest. With the
+    aim `stealth` the largest entry of the direction says how far to go, so that it can do nothing.
 
     Attributes:
         ascent: sign-gradient steps towards the direction; 1 goes straight to a corner.
@@ -41,8 +43,13 @@ class Director(LearnedPerturbation):
         objective = along(view.access.mean, torch.as_tensor(said, dtype=torch.float32))
         start = 0.0 * view.clean
         if self.ascent == 1:
-            return single_step(view, objective, start)
-        return ascend(view, objective, start, 2.0 / self.ascent, self.ascent)
+            wanted = single_step(view, objective, start)
+        else:
+            wanted = ascend(view, objective, start, 2.0 / self.ascent, self.ascent)
+        if self.aim != "stealth":
+            return wanted
+        strength = np.abs(said).max(axis=1, keepdims=True)
+        return np.asarray(view.clean + strength * (wanted - view.clean))
 
 
 @ATTACKS.register("cost-director")
