@@ -15,6 +15,9 @@ HEAD = (
 )  # fmt: skip
 
 
+PARTIAL = "only a part of its suite was played"
+
+
 @dataclass(frozen=True)
 class Terms:
     """What cards must share to be compared: the suite with its digest, and the threat."""
@@ -74,7 +77,7 @@ def places(cards: Mapping[str, RobustnessCard], terms: Terms) -> tuple[list[Plac
     found, apart = [], {}
     for name, card in cards.items():
         if card.partial:
-            apart[name] = "only a part of its suite was played"
+            apart[name] = PARTIAL
         elif terms in terms_of(card):
             found.append(Place(name, card, card.at(terms.budget)))
         else:
@@ -88,10 +91,10 @@ def _differs(mine: Terms, terms: Terms) -> str:
     return f"{told} (another definition)" if same and mine.suite == terms.suite else told
 
 
-def usual_terms(cards: Mapping[str, RobustnessCard]) -> Terms:
-    """Those that most cards share, of whole suites first."""
+def all_terms(cards: Mapping[str, RobustnessCard]) -> list[Terms]:
+    """Those of whole suites, first what most cards share."""
     every = [t for card in cards.values() for t in terms_of(card) if not card.partial]
-    return max(every, key=lambda t: (every.count(t), str(t)))
+    return sorted(set(every), key=lambda t: (-every.count(t), str(t)))
 
 
 def markdown(found: list[Place]) -> str:

@@ -1,4 +1,4 @@
-"""`robo-adv leaderboard`: the zoo's robustness cards in one table."""
+"""`robo-adv leaderboard`: the zoo's robustness cards in tables, one per suite and budget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from robo_adv.agents.ladder_cards import cards_of_zoo, read_cards
-from robo_adv.audit.leaderboard import HEAD, markdown, places, terms_of, usual_terms, values
+from robo_adv.audit.leaderboard import HEAD, PARTIAL, all_terms, markdown, places, terms_of, values
 from robo_adv.audit.robustness import RobustnessCard
 from robo_adv.cli.verb import Outcome
 from robo_adv.errors import RoboAdvError
@@ -18,10 +18,10 @@ from robo_adv.errors import RoboAdvError
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Robustness cards side by side: those of one suite, port, unit and budget; others apart."""
+    """Robustness cards side by side, those of one suite, port, unit and budget in one table."""
 
     suite: str = ""
-    """Of which suite, e.g. standard-v0; by default what most cards have."""
+    """Of which suite, e.g. standard-v0; by default of every one."""
     port: str = ""
     """At which port."""
     unit: str = ""
@@ -47,20 +47,22 @@ class Leaderboard:
                 "there are no robustness cards to compare; make some with `robo-adv ladder zoo:NAME "
                 "--save-card`, or name run folders by --cards"
             )
-        terms = usual_terms(self._chosen(every))
-        found, apart = places(every, terms)
-        console.print(f"{terms}, sorted by what the best single attack leaves")
-        if self.format == "markdown":
-            console.print(markdown(found), markup=False)
-        else:
+        chosen, tables = self._chosen(every), []
+        apart = {name: PARTIAL for name, card in every.items() if card.partial} | stale
+        for terms in all_terms(chosen):
+            found = places(chosen, terms)[0]
+            tables.append({"terms": asdict(terms), "places": values(found)})
+            console.print(f"\n{terms}, sorted by what the best single attack leaves")
+            if self.format == "markdown":
+                console.print(markdown(found), markup=False)
+                continue
             table = Table(*HEAD, box=None)
             for place in found:
                 table.add_row(*place.cells())
             console.print(table)
-        for name, why in (apart | stale).items():
+        for name, why in apart.items():
             console.print(f"[dim]apart: {name}: {why}[/dim]")
-        data = {"terms": asdict(terms), "places": values(found), "apart": apart | stale}
-        return Outcome(data, next="robo-adv zoo show NAME")
+        return Outcome({"tables": tables, "apart": apart}, next="robo-adv zoo show NAME")
 
     def _chosen(self, every: dict[str, RobustnessCard]) -> dict[str, RobustnessCard]:
         """Cards that have what was asked for, cut to the budget that was.

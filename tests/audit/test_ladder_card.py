@@ -10,7 +10,7 @@ import pytest
 
 from audit.ladder_sample import card, usual
 from audit.report_page import Page
-from robo_adv.audit.leaderboard import markdown, places, terms_of, usual_terms
+from robo_adv.audit.leaderboard import all_terms, markdown, places, terms_of
 from robo_adv.audit.report_ladder import write_ladder_report
 from robo_adv.audit.robustness import RobustnessCard
 from robo_adv.errors import RoboAdvError
@@ -73,7 +73,8 @@ def test_a_leaderboard_compares_only_cards_of_one_suite_port_unit_and_budget() -
         "changed": card(usual(), suite_sha256="1" * 64),
         "other unit": card(usual(), unit="raw"), "part": card(usual(), partial=True),
     }  # fmt: skip
-    terms = usual_terms(cards)
+    terms, *others = all_terms(cards)
+    assert len(others) == 3
     assert terms in terms_of(cards["strong"])
     found, apart = places(cards, terms)
     assert [place.name for place in found] == ["strong", "weak"]

@@ -265,12 +265,16 @@ def test_the_leaderboard_shows_the_zoos_cards_and_those_of_runs(
     arguments = ["leaderboard", "--suite", "tiny-v0", "--cards", str(climbed), "--json"]
     assert run(arguments) == 0
     data = json.loads(capsys.readouterr().out)
-    assert [place["name"] for place in data["places"]] == [victim, "one"]
-    assert data["apart"].keys() == {"old", "two"} and data["apart"]["two"].startswith("tiny-v1")
+    (table,) = data["tables"]
+    assert [place["name"] for place in table["places"]] == [victim, "one"]
+    assert data["apart"].keys() == {"old"}
     assert "other weights" in data["apart"]["old"]
     assert run(["zoo", "show", "one"]) == 0
     assert "best of suite" in capsys.readouterr().out
     assert run(["leaderboard", "--suite", "tiny-v0", "--format", "markdown"]) == 0
     assert "| one | Point-v0 |" in capsys.readouterr().out
+    assert run(["leaderboard", "--json"]) == 0
+    every = json.loads(capsys.readouterr().out)["tables"]
+    assert [table["terms"]["suite"] for table in every] == ["tiny-v0", "tiny-v1"]
     assert run(["leaderboard", "--budget", "9"]) == 2
     assert "no whole card with budget 9" in capsys.readouterr().err
