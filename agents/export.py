@@ -23,6 +23,7 @@ from robo_adv.audit.suite import (
     FailureCard,
     RowCard,
     Safety,
+    is_plain,
     portable,
     safe_successes,
 )
@@ -157,7 +158,9 @@ def _safety(run: Run, summary: Mapping[str, Any], folder: Path, gates: Sequence[
         raise RoboAdvError(f"{run.folder} was written by an older version of robo_adv: audit anew")
     outcomes = _outcomes(run)
     clean = outcomes[CLEAN, 0.0]
-    rows = [_row(row, outcomes, summary, folder) for row in summary["rows"] if not row["skipped"]]
+    played = [row for row in summary["rows"] if not row["skipped"]]
+    left_out = [row["label"] for row in played if not is_plain(row["attack"])]
+    rows = [_row(r, outcomes, summary, folder) for r in played if r["label"] not in left_out]
     episodes = min(len(clean), EPISODES)
     for gate in gates:
         list(Gate.parse(gate).cells(summary))
@@ -170,7 +173,7 @@ def _safety(run: Run, summary: Mapping[str, Any], folder: Path, gates: Sequence[
         opponent=_name(summary["opponent"], folder), success=config["success"],
         unsafe=config["unsafe"], criterion=summary["criterion"], seed=config["seed"],
         episodes=episodes, reference=Reference.load(run.folder / "reference.json"), clean=clean,
-        rows=tuple(rows), failures=_failures(summary),
+        rows=tuple(rows), failures=_failures(summary, left_out), left_out=tuple(left_out),
         gates=tuple(gates or _gates(clean[:episodes], summary)), versions=summary["versions"],
     )  # fmt: skip
 
@@ -214,12 +217,13 @@ def _row(
     )  # fmt: skip
 
 
-def _failures(summary: Mapping[str, Any]) -> tuple[FailureCard, ...]:
-    """The recorded failures, and the most likely one in service."""
+def _failures(summary: Mapping[str, Any], left_out: Sequence[str]) -> tuple[FailureCard, ...]:
+    """The recorded failures but those of rows that are left out, and the most likely one in service."""
     found = [
         FailureCard(folder=entry["bundle"], row=entry["row"], budget=entry["budget"],
                     scenario=entry["scenario"], outcome=entry["outcome"])
-        for entry in summary["failures"] if entry["reproduced"]
+        for entry in summary["failures"]
+        if entry["reproduced"] and entry["row"] not in left_out
     ]  # fmt: skip
     likely = summary.get("failure_search", {}).get("most_likely")
     if likely and likely["replay"]["reproduced"]:

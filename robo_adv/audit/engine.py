@@ -20,7 +20,7 @@ from robo_adv.rollout import Episodes, play
 from robo_adv.safety.criteria import Criterion
 from robo_adv.safety.outcomes import Outcomes
 from robo_adv.threats.access import Access
-from robo_adv.threats.attack import ATTACKS, Attack, Blow, LevelAttack, Perturbation, Push
+from robo_adv.threats.attack import ATTACKS, Attack, LevelAttack, Perturbation, Push
 from robo_adv.threats.attacked import Attacked
 from robo_adv.threats.attacks.single_sensor import SingleSensor
 from robo_adv.threats.forces import Pusher
@@ -357,19 +357,12 @@ def badness(outcomes: Outcomes) -> Array:
 
 def describe(attack: Attack, world: World, budget: float) -> str:
     """What a search found, in words; '' for attacks that do not search."""
-    if isinstance(attack, LevelAttack):
-        space = world.design_space
-        level = space.around(budget * np.array(attack.point))
-        changed = [p for p in space if level[p.name] != p.nominal]
-        return ", ".join(f"{p.name} {_short(level[p.name])} {p.unit}".rstrip() for p in changed)
-    if isinstance(attack, SingleSensor):
-        return str(attack)
-    if not isinstance(attack, Blow):
-        return ""
-    return (
-        f"towards {np.degrees(attack.angle):.0f} deg for {attack.duration:g} s, {attack.start:g} s "
-        f"into each period of {attack.period:g} s"
-    )
+    if not isinstance(attack, LevelAttack):
+        return attack.told
+    space = world.design_space
+    level = space.around(budget * np.array(attack.point))
+    changed = [p for p in space if level[p.name] != p.nominal]
+    return ", ".join(f"{p.name} {_short(level[p.name])} {p.unit}".rstrip() for p in changed)
 
 
 def _short(value: Any) -> str:

@@ -131,7 +131,7 @@ class Safety(Strict):
         success, unsafe: how episodes are judged, '' by the world's default; `criterion` in words.
         seed: first scenario. episodes: how many of each cell the tests play.
         reference: what one sigma is. clean: outcomes without a threat. rows: and under threats.
-        gates: conditions of --fail-if.
+        gates: conditions of --fail-if. left_out: labels of rows that cannot be played without the run.
     """
 
     format: Literal["robo_adv.safety/1"] = "robo_adv.safety/1"
@@ -154,13 +154,17 @@ class Safety(Strict):
     rows: tuple[RowCard, ...] = ()
     failures: tuple[FailureCard, ...] = ()
     gates: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     versions: dict[str, str] = Field(default_factory=versions)
 
     def __str__(self) -> str:
         guarded = sum(cell.guarded for row in self.rows for cell in row.cells)
+        left = "".join(
+            f"; {label} is left out: its network stays with the run" for label in self.left_out
+        )
         return (
             f"recorded failures: {len(self.failures)}, guarded cells: {1 + guarded} of {self.episodes} "
-            f"scenarios each, gates: {', '.join(self.gates) or 'none'}"
+            f"scenarios each, gates: {', '.join(self.gates) or 'none'}{left}"
         )
 
     @model_validator(mode="after")
@@ -222,7 +226,8 @@ def safe_successes(text: str) -> npt.NDArray[np.bool_]:
 
 
 def searched(engine: Engine, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """What searches found per row, as JSON values from which `RowCard.frozen` makes it again.
+    """What searches found per row, as JSON values from which `RowCard.frozen` makes it again; attacks
+    with networks of their own are left out.
 
     Raises:
         RoboAdvError: a row that cannot be played.
@@ -230,11 +235,16 @@ def searched(engine: Engine, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     out = {}
     for row in rows:
         searches = row.threat.port != "opponent" and ATTACKS[row.name].search is not Attack.search
-        if searches and not engine.why_not(row):
+        if searches and is_plain(row.name) and not engine.why_not(row):
             found = engine.setting_of(row, row.budgets[-1]).found
             assert found is not None
             out[row.label] = _values(found.attack, engine.subject.world.design_space)
     return out
+
+
+def is_plain(attack: str) -> bool:
+    """Whether JSON holds all of an attack, which it does not of networks that were trained for it."""
+    return attack not in ATTACKS or all(field.repr for field in fields(ATTACKS[attack]))
 
 
 def portable(name: str, folder: Path) -> str:

@@ -103,6 +103,11 @@ class Attack(ABC):
         """The attack to report, chosen or trained on other scenarios; by default itself."""
         return self
 
+    @property
+    def told(self) -> str:
+        """What a search found, in words; '' for attacks that do not search."""
+        return ""
+
     def missing(self, access: Access | None) -> list[str]:
         """What it needs of the controller and does not get."""
         return [name for name in self.needs if access is None or getattr(access, name) is None]
@@ -149,6 +154,13 @@ class Blow(Push):
     start: float = 0.0
     duration: float = 0.2
     period: float = 1.0
+
+    @property
+    def told(self) -> str:
+        return (
+            f"towards {np.degrees(self.angle):.0f} deg for {self.duration:g} s, {self.start:g} s into "
+            f"each period of {self.period:g} s"
+        )
 
     def force(self, view: PushView) -> Array:
         out = np.zeros((len(view.seeds), view.bodies, 3))

@@ -51,7 +51,7 @@ def test_of_all_directions_the_one_that_harms_most_is_kept() -> None:
 
     lab = FakeLab(SIX, SCALE, mark, SIX.access)
     found = Directional().search(lab)
-    assert (lab.judged, str(found)) == (12, "action 4 driven down")
+    assert (lab.judged, found.told) == (12, "action 4 driven down")
 
 
 def test_the_square_attack_comes_near_the_optimum_within_its_questions() -> None:
@@ -134,7 +134,7 @@ def test_snooping_takes_a_black_box_to_the_corner_that_a_white_box_shows() -> No
     found = Snooping(data=3000).search(FakeLab(policy, SCALE))
     shown = policy.shown(found, CLEAN, SCALE, BUDGET)
     assert (shift(policy, shown) > 0.97 * best(policy)).all()
-    assert "copy from 2700 steps, 0.3% of the variance" in str(found)
+    assert "copy from 2700 steps, 0.3% of the variance" in found.told
 
 
 def test_a_copy_carries_other_attacks_to_a_black_box() -> None:

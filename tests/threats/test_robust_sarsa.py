@@ -81,9 +81,9 @@ def test_the_search_keeps_the_critic_and_the_mixture_that_harm_most() -> None:
     lab = FakeLab(POLICY, SCALE, mark, POLICY.access)
     plain, both = RobustSarsa(data=400, fit=FEW), RobustSarsaMad(data=400, fit=FEW)
     found = plain.search(lab)
-    assert lab.judged == 8 and str(found) == "critic of discount 0.9, box 0.2, weight 1"
+    assert lab.judged == 8 and found.told == "critic of discount 0.9, box 0.2, weight 1"
     found = both.search(lab)
-    assert lab.judged == 8 + 14 and str(found).endswith("weight 1, 30% action difference")
+    assert lab.judged == 8 + 14 and found.told.endswith("weight 1, 30% action difference")
     assert isinstance(found, RobustSarsaMad) and min(found.units) > 0
     assert found.search(lab) is found
 

@@ -112,7 +112,7 @@ def test_the_sensor_that_the_controller_acts_on_is_found(sensor: int) -> None:
 
     found = SingleSensor(NAMES).search(Judging(judge))
     assert isinstance(found, SingleSensor)
-    assert found.sensor == sensor and str(found).endswith(f" of {NAMES[sensor]}")
+    assert found.sensor == sensor and found.told.endswith(f" of {NAMES[sensor]}")
 
 
 def test_an_audit_says_in_words_which_of_the_allowed_sensors_is_worst() -> None:

@@ -56,6 +56,7 @@ class Directional(Perturbation):
 
         return single_step(view, Objective(mean, head), np.zeros_like(view.clean))
 
-    def __str__(self) -> str:
+    @property
+    def told(self) -> str:
         """What was found, in words."""
         return f"action {self.entry} driven {'up' if self.sign > 0 else 'down'}"

@@ -71,7 +71,8 @@ class RobustSarsa(Perturbation):
         objective = mixed(view, view.access.mean, self)
         return ascend(view, objective, view.uniform(), 2.5 / self.steps, self.steps)
 
-    def __str__(self) -> str:
+    @property
+    def told(self) -> str:
         """Which member of the family it is, in words."""
         if self.critic is None:
             return "no critic yet"

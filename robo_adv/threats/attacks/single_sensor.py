@@ -44,7 +44,8 @@ class SingleSensor(Perturbation):
         sign = np.where(view.uniform(per_episode=self.steady) < 0, -1.0, 1.0)
         return np.asarray(view.clean + view.radius * sign * mine / np.sqrt(max(mine.sum(), 1)))
 
-    def __str__(self) -> str:
+    @property
+    def told(self) -> str:
         """What was found, in words."""
         fault = "a constant offset" if self.steady else "noise"
         return f"{fault} of {self.sensors[self.sensor]}"

@@ -54,7 +54,8 @@ class Snooping(Perturbation):
             return np.asarray(view.clean + view.radius * np.where(view.uniform() < 0, -1.0, 1.0))
         return PGD(self.steps).propose(replace(view, access=access_to(self.copy)))
 
-    def __str__(self) -> str:
+    @property
+    def told(self) -> str:
         """What was found, in words."""
         if self.copy is None:
             return "no copy yet"
