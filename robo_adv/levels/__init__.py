@@ -1,4 +1,4 @@
-"""Design spaces and levels."""
+"""Design spaces, levels, and what generates them."""
 
 from robo_adv.levels.space import DesignSpace, Level, Parameter
 

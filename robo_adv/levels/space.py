@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from robo_adv.errors import RoboAdvError, unknown
+from robo_adv.runs import plain
+
+if TYPE_CHECKING:
+    from robo_adv.levels.feasible import Constraint
 
 Kind = Literal["float", "log", "int", "choice", "angle"]
 Role = Literal["task", "dynamics", "interface"]
@@ -29,6 +33,9 @@ class Parameter:
         nominal: the value of an unedited world.
         kind: float (linear), log (positive, log scale), int, choice (of `options`), angle [rad].
         role: task (what is asked), dynamics (what the physics is), interface (what is sensed).
+        observed: whether the player's observation tells its value.
+        slot: things that can be exchanged for each other, as in `obstacle` for `obstacle0_x`,
+            `obstacle1_x` ...: parameters of one slot come in equal groups, in the same order.
     """
 
     name: str
@@ -39,11 +46,15 @@ class Parameter:
     kind: Kind = "float"
     role: Role = "dynamics"
     options: tuple[str, ...] = ()
+    observed: bool = False
+    slot: str = ""
 
     def __post_init__(self) -> None:
         if self.kind == "choice":
             if self.nominal not in self.options:
                 raise ValueError(f"{self.name}: nominal {self.nominal!r} not in {self.options}")
+        elif self.low > self.high:
+            raise ValueError(f"{self.name}: low {self.low} is above high {self.high}")
         elif not self.low <= float(self.nominal) <= self.high:
             raise ValueError(f"{self.name}: nominal {self.nominal} outside its bounds")
         elif self.kind == "log" and self.low <= 0:
@@ -115,9 +126,16 @@ class Level:
 
 @dataclass(frozen=True)
 class DesignSpace:
-    """The parameters a game's levels may set."""
+    """The parameters a game's levels may set.
+
+    Attributes:
+        parameters: those that are free. fixed: values of the others, see `freeze`.
+        constraints: what a level must keep to be possible, see `robo_adv.levels.feasible`.
+    """
 
     parameters: tuple[Parameter, ...] = ()
+    fixed: Mapping[str, Value] = field(default_factory=dict)
+    constraints: tuple[Constraint, ...] = ()
 
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self.parameters)
@@ -145,8 +163,17 @@ class DesignSpace:
         Raises:
             RoboAdvError: an unknown name, or a value out of bounds.
         """
-        given = {name: self[name].check(value) for name, value in values.items()}
-        return Level({p.name: given.get(p.name, p.nominal) for p in self.parameters})
+        given = {name: self._checked(name, value) for name, value in values.items()}
+        return Level(
+            {p.name: given.get(p.name, p.nominal) for p in self.parameters} | dict(self.fixed)
+        )
+
+    def _checked(self, name: str, value: Value) -> Value:
+        if name in self.fixed:
+            if value != self.fixed[name]:
+                raise RoboAdvError(f"{name!r} is fixed at {self.fixed[name]}, got {value!r}")
+            return value
+        return self[name].check(value)
 
     def from_json(self, text: str) -> Level:
         """The level that `Level.to_json` wrote; raises RoboAdvError for anything else."""
@@ -163,7 +190,8 @@ class DesignSpace:
         point = np.asarray(u, dtype=np.float64)
         if point.shape != (len(self),):
             raise RoboAdvError(f"expected a point of shape ({len(self)},), got {point.shape}")
-        return Level({p.name: p.decode(float(x)) for p, x in zip(self, point, strict=True)})
+        values = {p.name: p.decode(float(x)) for p, x in zip(self, point, strict=True)}
+        return Level(values | dict(self.fixed))
 
     def encode(self, level: Level) -> npt.NDArray[np.float64]:
         """The point (P,) of the unit cube that decodes to `level`."""
@@ -180,4 +208,39 @@ class DesignSpace:
             middle = p.encode(p.nominal)
             room = 1.0 - middle if share > 0 else middle
             values[p.name] = p.nominal if share == 0 else p.decode(middle + float(share) * room)
-        return Level(values)
+        return Level(values | dict(self.fixed))
+
+    @cached_property
+    def digest(self) -> str:
+        """12 hexadecimal digits that identify the free parameters and the values of the others."""
+        known = [plain(p) for p in self.parameters]
+        text = json.dumps([known, dict(self.fixed)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @cached_property
+    def nominal_point(self) -> npt.NDArray[np.float64]:
+        """The point (P,) of the nominal level."""
+        return self.encode(self.nominal)
+
+    def freeze(self, values: Mapping[str, Value]) -> DesignSpace:
+        """The space without these parameters, which keep the values given.
+
+        Raises:
+            RoboAdvError: an unknown name, or a value out of bounds.
+        """
+        fixed = {name: self._checked(name, value) for name, value in values.items()}
+        free = tuple(p for p in self.parameters if p.name not in fixed)
+        return replace(self, parameters=free, fixed={**self.fixed, **fixed})
+
+    def only(self, names: Iterable[str]) -> DesignSpace:
+        """The space of some parameters; the others keep their nominal values.
+
+        Raises:
+            RoboAdvError: an unknown name.
+        """
+        kept = {self[name].name for name in names}
+        return self.freeze({p.name: p.nominal for p in self.parameters if p.name not in kept})
+
+    def sample(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+        """Points (n, P), uniform in the unit cube."""
+        return rng.random((n, len(self)))

@@ -1,0 +1,1 @@
+"""Generators of levels, one file each."""
