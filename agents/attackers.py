@@ -84,7 +84,6 @@ class Attacker:
         self.payoff = Payoff(engine.alone(world), attack.aim)
         seat = AttackerSeat(engine.alone(world), threat, attack, self.payoff)
         self.learner = Learner(seat, config.ppo, config.seed, config.threads)
-        self.selection_steps = 0
 
     @property
     def steps(self) -> int:
@@ -103,7 +102,6 @@ class Attacker:
         attack = self.attack.held(self.learner.policy)
         setting = self.arena.setting(self.threat, [attack])
         played = self.arena.episodes(setting, scenarios(SELECTED, SELECTION))
-        self.selection_steps += int(played.length.sum())
         returns = float(played.returns[self.config.player].mean())
         return {
             "score": self._harm(played), "selection_return": returns,

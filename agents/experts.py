@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from robo_adv.agents.scripted import SCRIPTED, Scripted
 from robo_adv.envs.game import Game
 from robo_adv.envs.manipulation.control import EndEffectorDelta
+from robo_adv.envs.manipulation.obstacles import FINGERS, HAND, OVER, PALM
 from robo_adv.envs.manipulation.task import ManipulationTask
 from robo_adv.errors import RoboAdvError
 
@@ -57,31 +59,87 @@ class ArmExpert(Scripted):
         last = np.ones(len(action)) if opening is None else opening
         return np.concatenate([action, last[:, None]], axis=1)
 
+    def obstacles(self, observation: Array) -> Iterator[tuple[Array, Array]]:
+        """Per obstacle, its place as seen from the tool (N, 3) [m] and its radius (N,) [m], which is
+        -1 where it is not there."""
+        for name in self.layout.names:
+            if name.startswith("obstacle") and name.endswith("_relative"):
+                stem = name.removesuffix("_relative")
+                there = self.see(observation, f"{stem}_present")[:, 0] > 0.5
+                radius = self.see(observation, f"{stem}_radius")[:, 0]
+                yield self.see(observation, name), np.where(there, radius, -1.0)
+
 
 @SCRIPTED.register("reach-expert")
 class ReachExpert(ArmExpert):
-    """Arm: straight to the goal."""
+    """Arm: straight to the goal, over the obstacles on the way."""
 
     games = ("Reach-v0",)
 
     def act(self, observation: Array) -> Array:
-        return self.towards(observation, self.see(observation, "desired_goal"))
+        goal = self.see(observation, "desired_goal")
+        return self.towards(observation, self.over(observation, goal))
+
+    def over(self, observation: Array, goal: Array) -> Array:
+        """Where to go (N, 3) [m] next: up, as long as the way ahead is blocked at this height."""
+        tool, target = self.see(observation, "tool_position"), goal
+        for place, radius in self.obstacles(observation):
+            _, gap = along_the_way(place[:, :2], goal[:, :2] - tool[:, :2])
+            gap = gap - radius
+            # The hand is wider than the fingers and begins above the tool centre point.
+            needed = place[:, 2] + tool[:, 2] + np.where(gap < FINGERS, OVER, -PALM)
+            blocked = (radius > 0) & (gap < HAND - 0.01)
+            blocked &= needed > np.minimum(tool[:, 2], goal[:, 2])
+            height = np.where(blocked, np.maximum(target[:, 2], needed), target[:, 2])
+            rising = blocked & (tool[:, 2] < needed - 0.01)
+            aside = np.where(rising[:, None], tool[:, :2], target[:, :2])
+            target = np.concatenate([aside, height[:, None]], axis=1)
+        return target
+
+
+def along_the_way(place: Array, way: Array) -> tuple[Array, Array]:
+    """Share (N,) of `way` (N, 2) from the origin at which it is nearest to `place` (N, 2), and how
+    near (N,) [m]."""
+    square = np.maximum((way**2).sum(axis=1), 1e-12)
+    share = np.clip((place * way).sum(axis=1) / square, 0.0, 1.0)
+    return share, np.linalg.norm(place - share[:, None] * way, axis=1)
 
 
 @SCRIPTED.register("push-expert")
 class PushExpert(ArmExpert):
-    """Arm: around the cube to the place behind it, then push along the line to the goal."""
+    """Arm: around the cube to the place behind it, then push along the line to the goal, or to the
+    side of an obstacle on that line."""
 
     games = ("Push-v0",)
     behind: ClassVar[float] = 0.065  # [m] from the cube's centre
     aside: ClassVar[float] = 0.11  # [m] height of travel
+    air: ClassVar[float] = 0.005  # [m] between cube and obstacles
 
     def act(self, observation: Array) -> Array:
         target = push_target(
             self.see(observation, "tool_position"), self.see(observation, "object_position"),
-            self.see(observation, "desired_goal"), self.behind, self.aside,
+            self.next_goal(observation), self.behind, self.aside,
         )  # fmt: skip
         return self.towards(observation, target)
+
+    def next_goal(self, observation: Array) -> Array:
+        """Where the cube should go (N, 3) [m] next: to the goal, or past the first obstacle on the line
+        to it, on the side where the line passes it."""
+        cube, goal = self.see(observation, "object_position"), self.see(observation, "desired_goal")
+        way, offset = goal[:, :2] - cube[:, :2], -self.see(observation, "object_relative")[:, :2]
+        side = np.stack([-way[:, 1], way[:, 0]], axis=1)
+        side = side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-6)
+        out, first = goal, np.ones(len(goal))
+        for place, radius in self.obstacles(observation):
+            away = place[:, :2] + offset  # from the cube
+            share, gap = along_the_way(away, way)
+            room = radius + np.sqrt(2.0) * cube[:, 2] + self.air
+            blocked = (radius > 0) & (gap < room) & (share > 0.0) & (share < first)
+            turn = np.where((away * side).sum(axis=1) > 0.0, -1.0, 1.0)
+            past = cube[:, :2] + away + (turn * (room + 0.01))[:, None] * side
+            past = np.concatenate([past, goal[:, 2:]], axis=1)
+            out, first = np.where(blocked[:, None], past, out), np.where(blocked, share, first)
+        return out
 
 
 def push_target(tool: Array, place: Array, goal: Array, behind: float, aside: float) -> Array:

@@ -6,7 +6,9 @@ shared machine are noise. `robo_adv.agents.limit` measures the engine itself.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import fields
 from statistics import median
 from typing import Any
 
@@ -18,11 +20,12 @@ from robo_adv.agents.make import make_single
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.cameras import camera_speed
 from robo_adv.envs.faces import SingleEnv
-from robo_adv.envs.game import Game, make_game
+from robo_adv.envs.game import GAMES, Game, make_game
 from robo_adv.envs.seat import Seat
 from robo_adv.training.learner import Learner, PPOConfig, Threads
 
 GAME = "KickAndDefend-v0"
+LEVEL_TARGET = 40.0  # us per simulation that a new level may cost
 IMAGES_TARGET = 500.0  # images/s of a camera as a sensor, at 64 x 64 pixels
 Array = npt.NDArray[Any]
 
@@ -96,6 +99,37 @@ def learning_against_subproc(
         "learning_steps_per_s": ppo.rollout / median(b for _, b in pairs),
         "ratio": median(a / b for a, b in pairs),
     }
+
+
+def level_variants(
+    variants: Mapping[str, tuple[str, dict[str, Any]]],
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The variants, and beside those that can have obstacles the same with two of them."""
+    out: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name, (game, options) in variants.items():
+        out[name] = (game, options)
+        if "obstacles" in {field.name for field in fields(GAMES[game].Options)}:
+            out[f"{name}, 2 obstacles"] = (game, {**options, "obstacles": 2})
+    return out
+
+
+def level_change(
+    game: str, options: Mapping[str, Any], num_envs: int = 256, rounds: int = 7
+) -> dict[str, float]:
+    """What a new level adds to the reset of a simulation, in us of CPU time: all simulations get new
+    random levels, against the same reset with the levels they have."""
+    world = make_game(game, num_envs, threads=1, **options)
+    space, rng, ids = world.design_space, np.random.default_rng(0), np.arange(num_envs)
+    sets = [[space.decode(u) for u in space.sample(rng, num_envs)] for _ in range(2)]
+    pairs = []
+    for turn in range(rounds + 1):
+        levels = sets[turn % 2]
+        began = time.process_time()
+        world.reset(ids, levels=levels)
+        between = time.process_time()
+        world.reset(ids, levels=levels)
+        pairs.append(2.0 * between - began - time.process_time())
+    return {"us_per_level": 1e6 * median(pairs[1:]) / num_envs}
 
 
 def images_per_second(

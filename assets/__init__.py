@@ -1,6 +1,7 @@
-"""Data that ships with robo_adv (model parts, zoo bundles): import as `robo_adv.assets`."""
+"""Data that ships with robo_adv (model parts, zoo bundles, suites of levels): import as `robo_adv.assets`."""
 
 from pathlib import Path
 
 ZOO = Path(__file__).parent / "zoo"
 MJCF = Path(__file__).parent / "mjcf"
+SUITES = Path(__file__).parent / "suites"

@@ -82,7 +82,7 @@ class Game(ABC):
     players: ClassVar[tuple[str, ...]]
     Options: ClassVar[type[GameOptions]] = GameOptions
     reward_weights: ClassVar[dict[str, dict[str, dict[str, float]]]]
-    costs: ClassVar[dict[str, Cost]]
+    costs: dict[str, Cost]  # a class's, unless its options add some
     design_space: DesignSpace
     camera: str = ""
     notice: ClassVar[str] = ""  # what must be said wherever the costs are reported
@@ -471,9 +471,11 @@ class Game(ABC):
             return
         for i, level in changed:
             self.levels[i] = level
-            for name, column in self.params.items():
-                column[i] = level[name]
-        self.apply_levels(np.array([i for i, _ in changed], dtype=np.int64))
+        rows = np.array([i for i, _ in changed], dtype=np.int64)
+        values = [level.values for _, level in changed]
+        for name, column in self.params.items():
+            column[rows] = [value[name] for value in values]
+        self.apply_levels(rows)
 
     def _next_scenarios(self, ids: Ints) -> tuple[seeding.Seeds, None]:
         """By default an episode's successor has the seed derived from its own; nominal level."""

@@ -34,13 +34,18 @@ def push_apart(
     Two that are too near share what is missing, round by round (Jacobi projections), so the result
     depends on nothing but the arguments. Rows that need nothing keep their bits.
     """
-    places = places.copy()
+    places, rows = places.copy(), np.arange(len(places))
     for _ in range(ROUNDS):
-        away, missing = _missing(places, fixed, least)
+        mine = places[rows]
+        away, missing = _missing(mine, fixed[rows], least[rows])
         share = np.where(np.arange(missing.shape[2]) < places.shape[1], 0.55, 1.0)
         push = ((share * missing)[..., None] * away).sum(axis=2)
-        places = np.where(push != 0.0, places + push, places)
-        places = np.minimum(np.maximum(places, low), high)
+        pushed = np.where(push != 0.0, mine + push, mine)
+        pushed = np.minimum(np.maximum(pushed, low), high)
+        places[rows] = pushed
+        rows = rows[(pushed != mine).any(axis=(1, 2))]  # what stands still has come to its end
+        if not len(rows):
+            break
     return places, np.asarray(~too_near(places, fixed, least).any(axis=1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -12,8 +13,10 @@ from robo_adv.envs.manipulation.costs import ARM_COSTS, THING_COSTS
 from robo_adv.envs.manipulation.scene import Thing
 from robo_adv.envs.manipulation.task import TALL_WORKSPACE, ManipulationTask, upright
 from robo_adv.levels import Parameter
+from robo_adv.levels.feasible import Constraint
 
 HALF = 0.02  # [m] half the cube's edge
+PLAY = 0.005  # [m] as far as poses are known: `interface.REFERENCE_NOISE`
 
 
 @GAMES.register("PickAndPlace-v0")
@@ -51,6 +54,19 @@ class PickAndPlace(ManipulationTask):
         "sparse": {"arm": {"goal": 1.0}},
         "dense": {"arm": {"approach": 0.5, "grasp": 0.5, "carry": 1.0, "effort": 0.1}},
     }
+
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The open gripper is wider than the cube at its largest yaw, by `PLAY` on both sides."""
+        assert self.arm.gripper is not None
+        opening = 2.0 * self.arm.gripper.opening
+
+        def margin(values: Mapping[str, Array]) -> Array:
+            yaw = 0.25 * np.pi * values["object_yaw"]
+            width = 2.0 * HALF * values["object_size"] * (np.cos(yaw) + np.sin(yaw))
+            return np.asarray(opening - width - 2.0 * PLAY)
+
+        names = ("object_size", "object_yaw")
+        return (Constraint("the cube fits into the open gripper", names, margin),)
 
     def thing_starts(self, ids: Ints, u: Array) -> Array:
         pose = np.zeros((len(ids), 1, 7))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import mujoco
@@ -31,6 +31,7 @@ from robo_adv.envs.manipulation.scene import (
 )
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels import DesignSpace, Parameter
+from robo_adv.levels.feasible import Constraint
 
 # The arm keeps the names of its file. The warning is about saving the scene, which nobody does.
 warnings.filterwarnings("ignore", "Attaching a spec with an empty prefix", UserWarning)
@@ -40,6 +41,7 @@ SUBSTEPS = 10  # a control step is 0.04 s: 25 Hz
 # Boxes [m] whose corners the Panda reaches with its tool pointing down.
 WORKSPACE = np.array([[0.30, -0.35, 0.012], [0.70, 0.35, 0.30]])
 TALL_WORKSPACE = np.array([[0.30, -0.30, 0.012], [0.65, 0.30, 0.45]])
+START_NOISE = 0.03  # [rad] joints start within this of the home posture, times `start_spread`
 REACHABLE = 0.02  # [m] how near the arm must come to the corners of the workspace
 ARM_PARAMETERS = (
     Parameter("joint_damping", 0.25, 4.0, 1.0, "x nominal", "log"),
@@ -50,7 +52,7 @@ ARM_PARAMETERS = (
 THING_PARAMETERS = (
     Parameter("object_mass", 0.25, 4.0, 1.0, "x nominal", "log"),
     Parameter("object_friction", 0.2, 1.2, FRICTION, "1"),
-    Parameter("object_size", 0.7, 1.3, 1.0, "x nominal"),
+    Parameter("object_size", 0.7, 1.3, 1.0, "x nominal", observed=True),  # by its height
 )
 
 
@@ -97,7 +99,7 @@ class ManipulationTask(GoalGame):
     task_numbers: ClassVar[int] = 3  # uniform numbers that `thing_starts` and `goals` use
     task_parameters: ClassVar[tuple[Parameter, ...]] = ()
     workspace: ClassVar[Array] = WORKSPACE
-    costs: ClassVar[dict[str, Cost]] = ARM_COSTS
+    costs: dict[str, Cost] = ARM_COSTS
 
     def __init__(
         self,
@@ -120,10 +122,10 @@ class ManipulationTask(GoalGame):
         self.substeps = SUBSTEPS * options.refine
         self.clock_steps = round(self.clock / (self.timestep * self.substeps))
         self.start_numbers = len(self.arm.joints) + self.task_numbers
-        things = THING_PARAMETERS if self.things else ()
-        self.design_space = DesignSpace((*ARM_PARAMETERS, *things, *self.task_parameters))
+        self.design_space = DesignSpace(self.parameters())
         super().__init__(num_envs, threads=threads, reward=reward, options=options)
         self._find_addresses()
+        self.design_space = replace(self.design_space, constraints=self.constraints())
         self.controller = self._make_controller()
         self._nominal = {
             name: getattr(self.model, name).copy()
@@ -141,6 +143,15 @@ class ManipulationTask(GoalGame):
         self.refresh()
 
     # What a task writes beside the hooks of Game and GoalGame.
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Those of the design space."""
+        things = THING_PARAMETERS if self.things else ()
+        return (*ARM_PARAMETERS, *things, *self.task_parameters)
+
+    def constraints(self) -> tuple[Constraint, ...]:
+        """What levels must keep to be possible; the model and the arm's chain are there."""
+        return ()
 
     def thing_starts(self, ids: Ints, u: Array) -> Array:
         """Start poses (n, things, 7) of the objects: position [m] and quaternion; `u` is
@@ -271,14 +282,13 @@ class ManipulationTask(GoalGame):
     # Levels and starts.
 
     def apply_levels(self, ids: Ints) -> None:
-        batch, nominal = self.batch, self._nominal
+        expand, nominal, rows = self.batch.expand, self._nominal, ids[:, None]
         damping, gain = self.level(ids, "joint_damping"), self.level(ids, "actuator_gain")
-        for v in self.arm_v:
-            batch.expand("dof_damping")[ids, v] = damping * nominal["dof_damping"][v]
-        for u in self.arm_u:
-            batch.expand("actuator_gainprm")[ids, u, 0] = gain * nominal["actuator_gainprm"][u, 0]
-            bias = gain[:, None] * nominal["actuator_biasprm"][u, 1:3]
-            batch.expand("actuator_biasprm")[ids, u, 1:3] = bias
+        v, u = self.arm_v, self.arm_u
+        expand("dof_damping")[rows, v] = damping[:, None] * nominal["dof_damping"][v]
+        stiffness, bias = nominal["actuator_gainprm"][u, 0], nominal["actuator_biasprm"][u, 1:3]
+        expand("actuator_gainprm")[rows, u, 0] = gain[:, None] * stiffness
+        expand("actuator_biasprm")[rows, u, 1:3] = gain[:, None, None] * bias
         for thing in self.things:
             self.apply_thing(ids, thing)
         self.batch.set_const(ids)
@@ -299,7 +309,7 @@ class ManipulationTask(GoalGame):
     def start(self, ids: Ints, u: Array) -> tuple[Array, Array]:
         n, joints = len(ids), len(self.arm.joints)
         qpos = np.tile(self.model.qpos0, (n, 1))
-        spread = 0.03 * self.level(ids, "start_spread")[:, None]  # [rad]
+        spread = START_NOISE * self.level(ids, "start_spread")[:, None]
         qpos[:, self.arm_q] = np.array(self.arm.home) + spread * (2.0 * u[:, :joints] - 1.0)
         if self.arm.gripper is not None:
             qpos[:, self.finger_q] = self.gripper_start * self.arm.gripper.opening

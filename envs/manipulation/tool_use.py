@@ -65,7 +65,7 @@ class ToolUse(ManipulationTask):
         Parameter("goal_x", 0.60, 0.68, 0.64, "m", role="task"),
         Parameter("goal_y", -0.08, 0.08, 0.0, "m", role="task"),
         Parameter("goal_spread", 0.0, 1.0, 1.0, "x nominal", role="task"),
-        Parameter("tool", 0.0, 0.0, "hook", "shape", "choice", "task", tuple(TOOLS)),
+        Parameter("tool", 0.0, 0.0, "hook", "shape", "choice", "task", tuple(TOOLS), observed=True),
         Parameter("tool_y", -0.08, 0.08, 0.0, "m", role="task"),
         Parameter("tool_spread", 0.0, 1.0, 1.0, "x nominal", role="task"),
         Parameter("tool_mass", 0.5, 2.0, 1.0, "x nominal", "log"),

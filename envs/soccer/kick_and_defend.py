@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from robo_adv.envs.clear import clear_places
 from robo_adv.envs.episode import DRAW, ONGOING, Array, Cost, Ints, Observation, Terms
 from robo_adv.envs.game import GAMES, Game, GameOptions, check_options
 from robo_adv.envs.layout import Layout, Slice
+from robo_adv.envs.posts import COST, check_count
+from robo_adv.envs.soccer import levels
 from robo_adv.envs.soccer.bodies.body import BODIES, Body
 from robo_adv.envs.soccer.pitch import FLOOR_BIT, Pitch, add_ball, base_spec
 from robo_adv.errors import RoboAdvError, unknown
-from robo_adv.levels import DesignSpace, Parameter
+from robo_adv.levels import DesignSpace
 
 KICKER, KEEPER = 0, 1
 COLOURS = {"kicker": (0.16, 0.42, 0.86, 1.0), "keeper": (0.83, 0.17, 0.22, 1.0)}
@@ -33,13 +36,16 @@ class KickAndDefendOptions(GameOptions):
     arms: k, visible arms of `omni` (0..8, default 4); must be None for other bodies.
     keeper_out: a keeper that leaves its area `loses` (default) or the episode is a `draw` (as in the
         original, where nobody wins then).
+    obstacles: how many posts a level can put on the pitch (0..4).
     """
 
     body: str = "omni"
     arms: int | None = None
     keeper_out: Literal["loses", "draw"] = "loses"
+    obstacles: int = 0
 
     def __post_init__(self) -> None:
+        check_count(self.obstacles)
         BODIES[str(self.body)]
         if self.arms is not None and self.body != "omni":
             raise RoboAdvError(f"arms = {self.arms} fits body 'omni' only, got {self.body!r}")
@@ -74,6 +80,12 @@ class KickAndDefend(Game):
     it at its initial value means "it stands where it started". Unlike the original, the ball's
     velocity is observed.
 
+    With `obstacles=k`, up to k posts stand between the kicker's start and the keeper's area, as the
+    level says (nominally none). Both players see them and may run into them (cost
+    `obstacle_force`); a ball that bounces back off one counts as saved. A ball that would start inside
+    one is moved to the nearest clear place: the note `repairs` counts that, the note `impossible`
+    is 1 where there was none.
+
     Version history: v0, first release.
     """
 
@@ -89,7 +101,7 @@ class KickAndDefend(Game):
             "keeper": {"win": 5.0, "cover": 0.05, "ball_progress": 1.0, "effort": 0.01},
         },
     }
-    costs: ClassVar[dict[str, Cost]] = {
+    costs: dict[str, Cost] = {
         # Robots touch and race in soccer: forces and speed are measured, and judged only by those who
         # name a limit. Soft joint limits give way by a few hundredths.
         "collision_force": Cost(
@@ -123,35 +135,25 @@ class KickAndDefend(Game):
         self.substeps = self.scale.substeps
         self.clock_steps = round(self.scale.clock / (self.scale.timestep * self.substeps))
         self.start_numbers = _START_DRAWS + 2 * self.body.noise
-        self.design_space = self._design_space()
+        self.posts = levels.posts(options.obstacles, self.scale)
+        if options.obstacles:
+            self.costs = self.costs | {k: replace(c, limit=np.inf) for k, c in COST.items()}
+        self.design_space = DesignSpace(
+            (*levels.parameters(self.scale, self.pitch), *self.posts.parameters)
+        )
         super().__init__(num_envs, threads=threads, reward=reward, options=options)
         self._find_addresses()
-        self._nominal = {
-            name: getattr(self.model, name).copy()
-            for name in ("body_mass", "body_inertia", "geom_friction", "geom_pos",
-                         "actuator_gainprm")
-        }  # fmt: skip
-
-    def _design_space(self) -> DesignSpace:
-        scale, pitch = self.scale, self.pitch
-        m, length = scale.ball_mass, scale.length
-        rolling = 0.04 * scale.ball_radius
-        return DesignSpace(
-            (
-                Parameter("ball_mass", m / 2, 2 * m, m, "kg", "log"),
-                Parameter("ball_friction", 0.05, 1.0, 0.3, "1"),
-                Parameter("ball_rolling_friction", rolling / 4, 4 * rolling, rolling, "m", "log"),
-                Parameter("kicker_mass", 0.5, 2.0, 1.0, "x nominal", "log"),
-                Parameter("keeper_mass", 0.5, 2.0, 1.0, "x nominal", "log"),
-                Parameter("kicker_gain", 0.5, 1.5, 1.0, "x nominal"),
-                Parameter("keeper_gain", 0.5, 1.5, 1.0, "x nominal"),
-                Parameter("ball_start_x", -0.6 * length, 0.4 * length, 0.0, "m", role="task"),
-                Parameter("ball_start_y", -0.6 * length, 0.6 * length, 0.0, "m", role="task"),
-                Parameter("start_spread", 0.0, 1.5, 1.0, "x nominal", role="task"),
-                Parameter("goal_half_width", 0.5 * pitch.goal_half_width,
-                          1.5 * pitch.goal_half_width, pitch.goal_half_width, "m", role="task"),
-            )
-        )  # fmt: skip
+        self._reach = levels.extent(self.model, f"kicker_{self.body.root}")
+        self.design_space = replace(
+            self.design_space,
+            constraints=levels.constraints(self.scale, self.pitch, self._reach, self.posts),
+        )
+        self._writer = levels.Writer(self)
+        if options.obstacles:
+            self.mocap = self.batch.bind("mocap_pos")
+            self.memory["repairs"] = np.zeros(num_envs, dtype=np.int64)
+            self.memory["impossible"] = np.zeros(num_envs, dtype=bool)
+            self.apply_levels(np.arange(num_envs))  # from here on, one code writes the posts
 
     # The scene.
 
@@ -178,6 +180,9 @@ class KickAndDefend(Game):
                 refname=f"keeper_{self.body.root}",
                 intprm=[1 << int(mujoco.mjtConDataField.mjCONDATA_FORCE), reduce, 1],
             )
+        self.posts.add_to(spec)
+        for player in self.players:
+            self.posts.add_sensors(spec, f"{player}_{self.body.root}")
         return spec
 
     def _find_addresses(self) -> None:
@@ -202,50 +207,55 @@ class KickAndDefend(Game):
     # Levels and starts.
 
     def apply_levels(self, ids: Ints) -> None:
-        model, batch, value = self.model, self.batch, self.params
-        mass, inertia = batch.expand("body_mass"), batch.expand("body_inertia")
-        friction, gain = batch.expand("geom_friction"), batch.expand("actuator_gainprm")
-        position = batch.expand("geom_pos")
-        ball, ball_geom = model.body("ball").id, model.geom("ball").id
-        ratio = value["ball_mass"][ids] / self._nominal["body_mass"][ball]
-        mass[ids, ball] = value["ball_mass"][ids]
-        inertia[ids, ball] = ratio[:, None] * self._nominal["body_inertia"][ball]
-        friction[ids, ball_geom, 0] = value["ball_friction"][ids]
-        friction[ids, ball_geom, 2] = value["ball_rolling_friction"][ids]
-        for player in self.players:
-            root = model.body(f"{player}_{self.body.root}").id
-            bodies = np.flatnonzero(model.body_rootid == root)
-            for b in bodies:
-                ratio = value[f"{player}_mass"][ids]
-                mass[ids, b] = ratio * self._nominal["body_mass"][b]
-                inertia[ids, b] = ratio[:, None] * self._nominal["body_inertia"][b]
-            for a in range(model.nu)[self._u[player]]:
-                nominal = self._nominal["actuator_gainprm"][a, 0]
-                gain[ids, a, 0] = value[f"{player}_gain"][ids] * nominal
-        for name, side in (("post_left", 1.0), ("post_right", -1.0)):
-            post = model.geom(name).id
-            wider = value["goal_half_width"][ids] - self.pitch.goal_half_width
-            position[ids, post, 1] = self._nominal["geom_pos"][post, 1] + side * wider
-        batch.set_const(ids)
+        self._writer.write(self, ids)
+        if self.posts.count:
+            self.posts.apply(self, ids)
+        self.batch.set_const(ids)
 
     def start(self, ids: Ints, u: Array) -> tuple[Array, Array]:
         length, spread = self.scale.length, self.level(ids, "start_spread")
         v = (2 * u[:, :_START_DRAWS] - 1) * spread[:, None]  # in +-spread
         n = self.body.noise
+        kicker_x, kicker_y = _near(levels.KICKER_X, levels.KICKER_SPREAD, v[:, 0:2], length)
+        keeper_x, keeper_y = _near(levels.KEEPER_X, levels.KEEPER_SPREAD, v[:, 3:5], length)
+        ball_x, ball_y = _near(levels.BALL_X, levels.BALL_SPREAD, v[:, 6:8], length)
         kicker = self.body.start(
-            (-1.3 + 0.3 * v[:, 0]) * length, 0.6 * length * v[:, 1], 0.5 * v[:, 2],
-            u[:, _START_DRAWS : _START_DRAWS + n],
-        )  # fmt: skip
+            kicker_x, kicker_y, 0.5 * v[:, 2], u[:, _START_DRAWS : _START_DRAWS + n]
+        )
         keeper = self.body.start(
-            (1.6 + 0.2 * v[:, 3]) * length, 0.35 * length * v[:, 4], np.pi + 0.5 * v[:, 5],
-            u[:, _START_DRAWS + n :],
-        )  # fmt: skip
+            keeper_x, keeper_y, np.pi + 0.5 * v[:, 5], u[:, _START_DRAWS + n :]
+        )
         ball = np.zeros((len(ids), 7))
-        ball[:, 0] = self.level(ids, "ball_start_x") + (-0.2 + 0.3 * v[:, 6]) * length
-        ball[:, 1] = self.level(ids, "ball_start_y") + 0.6 * length * v[:, 7]
+        ball[:, 0] = self.level(ids, "ball_start_x") + ball_x
+        ball[:, 1] = self.level(ids, "ball_start_y") + ball_y
         ball[:, 2] = self.scale.ball_radius
         ball[:, 3] = 1.0
+        if self.posts.count:
+            ball[:, :2] = self._clear(ids, ball[:, :2], self.body.position(kicker))
         return np.hstack([ball, kicker, keeper]), np.zeros((len(ids), self.model.nv))
+
+    def _clear(self, ids: Ints, ball: Array, kicker: Array) -> Array:
+        """Ball starts (n, 2) moved out of the posts, and not into the kicker at (n, 2) [m]."""
+        posts, pitch, radius = self.posts, self.pitch, self.scale.ball_radius
+        room = radius + levels.AIR * self.scale.length
+        discs = posts.column(self.params, "radius", ids) + room
+        discs = np.where(posts.present(self.params, ids), discs, 0.0)
+        discs = np.column_stack([discs, np.full(len(ids), self._reach + radius)])
+        centres = np.concatenate([posts.centres(self.params, ids), kicker[:, None]], axis=1)
+        low = np.array([pitch.back_x + room, room - pitch.side_y])
+        high = np.array([pitch.goal_x - pitch.area_depth, pitch.side_y - room])
+        out, found = clear_places(ball, centres, discs, low, high)
+        self.memory["repairs"][ids] = (out != ball).any(axis=1)
+        self.memory["impossible"][ids] = ~found
+        return out
+
+    def begin(self, ids: Ints, u: Array) -> None:
+        if self.posts.count:
+            self.posts.place(self, self.mocap, ids)
+
+    def notes(self) -> Terms:
+        names = ("repairs", "impossible") if self.posts.count else ()
+        return {name: self.memory[name].astype(np.float64) for name in names}
 
     # Observations.
 
@@ -257,6 +267,7 @@ class KickAndDefend(Game):
                 Slice("ball_velocity", 3, "m/s"),
                 Slice("goal_relative_to_ball", 3, "m"),
                 *(Slice(f"opponent_{s.name}", s.size, s.unit) for s in self.body.visible_layout),
+                *self.posts.slices,
                 Slice("clock", 1, "fraction left"),
             ]
         )
@@ -278,6 +289,7 @@ class KickAndDefend(Game):
             qvel[:, 0:3],
             goal,
             *self.body.visible(qpos[:, self._q[other]]),
+            *self.posts.observed(self.params, ids, self.body.position(own)),
             (1.0 - self.length[ids] / self.clock_steps)[:, None],
         ]
         return np.concatenate(parts, axis=1, dtype=np.float32)
@@ -331,9 +343,10 @@ class KickAndDefend(Game):
 
     def measure(self) -> None:
         self._collision = {name: np.zeros(self.num_envs) for name in _COLLISION_COSTS}
-        touching = np.flatnonzero(self.sensors.reshape(self.num_envs, -1).any(axis=1))
+        collisions = self.sensors[:, :, :6]
+        touching = np.flatnonzero(collisions.any(axis=(1, 2)))
         if len(touching):  # rare, and the norms are the dearest thing here
-            force = self.sensors[touching].reshape(len(touching), self.substeps, 2, 3)
+            force = collisions[touching].reshape(len(touching), self.substeps, 2, 3)
             peak, net = np.moveaxis(np.sqrt((force**2).sum(axis=3)), 2, 0)
             impulse = net.sum(axis=1) * self.scale.timestep
             for name, value in zip(
@@ -383,9 +396,17 @@ class KickAndDefend(Game):
         angle = self.qpos[:, address]
         beyond = np.maximum(np.maximum(low - angle, angle - high), 0.0)
         speed = np.hypot(velocity[:, 0], velocity[:, 1])
-        return {
+        costs = {
             **{name: value.copy() for name, value in self._collision.items()},
             "speed_excess": np.maximum(speed - self.scale.speed_limit, 0.0),
             "joint_limit": beyond.max(axis=1, initial=0.0),
             "fall": self.body.fallen(body).astype(np.float64),
         }
+        if self.posts.count:
+            costs["obstacle_force"] = self.posts.force(self, f"{player}_{self.body.root}")
+        return costs
+
+
+def _near(x: float, extent: tuple[float, float], v: Array, length: float) -> tuple[Array, Array]:
+    """Places (n,), (n,) [m] within `extent` of (x, 0) for v (n, 2) in [-1, 1], in pitch lengths."""
+    return (x + extent[0] * v[:, 0]) * length, extent[1] * length * v[:, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robo_adv.agents.attackers import SELECTED
 from robo_adv.agents.subject import AuditConfig
 from robo_adv.audit.engine import SEARCH
 from robo_adv.audit.gates import Gate
@@ -10,6 +11,7 @@ from robo_adv.audit.reference import REFERENCE
 from robo_adv.audit.service import SERVICE
 from robo_adv.cli.train import check_seed
 from robo_adv.errors import RoboAdvError, unknown
+from robo_adv.levels.suites import CONFIRM, SUITES
 from robo_adv.rollout import REPORTED, SELECTION
 from robo_adv.threats.threat import PORTS
 
@@ -19,6 +21,9 @@ USES = {
     SELECTION: "policies are selected on",
     REFERENCE: "references are measured on",
     SEARCH: "attacks are searched on",
+    SELECTED: "learned attackers are selected on",
+    SUITES: "suites of levels are played on",
+    CONFIRM: "suites of levels are confirmed on",
     SERVICE: "failures in service are searched on",
 }
 

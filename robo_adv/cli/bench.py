@@ -29,12 +29,12 @@ class Bench:
     learning here against the Fetch tasks (fetch), or train and measure the arms study (arms)."""
 
     what: Annotated[Literal["speed", "attacks", "fetch", "arms"], tyro.conf.Positional] = "speed"
-    """speed: engine against plain mj_step loops in every game, learning against the engine and
-    against SubprocVecEnv, images/s of cameras (4 minutes). attacks: FGSM and PGD against the
-    controller's own call, and PGD of Foolbox and ART against ours (1 minute). fetch: minutes until
-    the same learner succeeds in Reach-v0 and Push-v0, and in gymnasium-robotics' FetchReach and
-    FetchPush (up to --limit-minutes each). arms: does masking rescue a victim, for k arms (2
-    core-hours; resumable)."""
+    """speed: engine against plain mj_step loops in every game, what a new level costs, learning
+    against the engine and against SubprocVecEnv, images/s of cameras (4 minutes). attacks: FGSM and
+    PGD against the controller's own call, and PGD of Foolbox and ART against ours (1 minute). fetch:
+    minutes until the same learner succeeds in Reach-v0 and Push-v0, and in gymnasium-robotics'
+    FetchReach and FetchPush (up to --limit-minutes each). arms: does masking rescue a victim, for k
+    arms (2 core-hours; resumable)."""
     games: tuple[str, ...] = ()
     """Games to measure, all by default; learning is measured in KickAndDefend-v0 (speed)."""
     rivals: tuple[Rival, ...] = ("foolbox", "art")
@@ -84,6 +84,9 @@ class Bench:
         for name, (game, options) in variants.items():
             with console.status(f"engine, {name}"):
                 results[f"engine {name}"] = limit.engine_against_limit(game, options)
+        for name, (game, options) in speed.level_variants(variants).items():
+            with console.status(f"levels, {name}"):
+                results[f"levels {name}"] = speed.level_change(game, options)
         if learning:
             with console.status("learning"):
                 found = speed.learning_against_engine({}, self.ppo, self.threads)
@@ -160,6 +163,9 @@ def print_speed(console: Console, results: Results) -> None:
         for key, value in values.items():
             least = _target(name, key)
             verdict = "" if least is None else f">= {least:g}{'' if value >= least else ' MISSED'}"
+            if key == "us_per_level":
+                most = speed.LEVEL_TARGET
+                verdict = f"<= {most:g}{'' if value <= most else ' MISSED'}"
             text = f"{value:,.3f}" if value < 100 else f"{value:,.0f}"
             table.add_row(f"{name}: {key}", text, verdict)
     console.print(table)

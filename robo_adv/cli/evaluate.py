@@ -24,12 +24,14 @@ from robo_adv.agents.evaluation import (
 )
 from robo_adv.agents.named import bundle_folder, find_card, named_policy
 from robo_adv.cli import half_timestep
+from robo_adv.cli.evaluate_levels import evaluate_levels
 from robo_adv.cli.options import parse_options
 from robo_adv.cli.tables import print_rows
 from robo_adv.cli.train import check_seed
 from robo_adv.cli.verb import FAILS, HOLDS, INCONCLUSIVE, Outcome
 from robo_adv.envs.game import Game
 from robo_adv.errors import RoboAdvError, unknown
+from robo_adv.levels.suites import GRID
 from robo_adv.policy import Policy
 from robo_adv.rollout import REPORTED
 from robo_adv.runs import Run
@@ -71,12 +73,23 @@ class Evaluate:
     """Condition such as "win_rate<0.8", or "success_rate<0.9" where one player plays alone, judged
     by the 95 % interval of every row: exit 0 none meets it, 1 one does, 3 undecided (says how many
     more episodes would decide)."""
+    levels: tuple[str, ...] = ()
+    """Suites of levels to play instead: nominal presets iid-a iid-b shell sweeps corners, `all`, or a
+    JSON file; see `robo-adv suites`. Measures every level, and the worst share of them."""
+    episodes_per_level: int | None = None
+    """With --levels: episodes of every level; by default each suite's own number."""
+    map: tuple[str, ...] = ()
+    """Pairs of level parameters: a map of success over each pair, the others nominal."""
+    grid: int = GRID
+    """Points of a map, each way."""
     runs: Path = Path("runs")
     """Where run folders go."""
     json: bool = False
     """Print one machine-readable line last."""
 
     def run(self, console: Console) -> Outcome:
+        if self.levels or self.map:
+            return evaluate_levels(self, console)
         check_seed(self.seed, 2**63)
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
             raise RoboAdvError(f"sigma must be a finite number of at least 0, got {self.sigma}")

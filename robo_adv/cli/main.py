@@ -20,21 +20,24 @@ VERBS = {
     "list": ("List", "what exists: games, bodies, arms, policies, masks, zoo"),
     "train": ("Train", "train a player, alone, against opponents or by self-play; resume"),
     "attack": ("Attack", "train an adversary against a frozen victim"),
+    "design": ("DesignVerb", "train on levels that a generator proposes: PLR, ACCEL, PAIRED ..."),
     "harden": ("Harden", "fine-tune a controller against perturbed observations or adversaries"),
     "audit": ("AuditVerb", "how a controller fails, over every port; report, videos, replays"),
     "ladder": ("LadderVerb", "attack a controller with a fixed suite; robustness card, ports"),
     "leaderboard": ("Leaderboard", "robustness cards of the zoo in one table"),
     "replay": ("ReplayVerb", "play a recorded failure again, to the bit; film it"),
     "evaluate": ("Evaluate", "win or success rate and costs, with intervals; gate for CI"),
+    "suites": ("Suites", "suites of levels of a game: list them, write them as JSON"),
     "matrix": ("Matrix", "every policy of one player against every policy of the other"),
     "play": ("Play", "play a few episodes and watch them"),
     "video": ("Video", "record episodes, also side by side, as mp4 or gif"),
+    "study": ("Study", "compare generators of levels at equal steps; resumable"),
     "zoo": ("Zoo", "list, show, verify, add and import policies"),
     "doctor": ("Doctor", "check this machine: versions, rendering, ffmpeg, disk"),
     "bench": ("Bench", "speed of engine, learning and attacks; the studies of the documentation"),
 }
 
-GAME_FIRST = ("train", "play", "video")  # verbs that take the game as their first argument
+GAME_FIRST = ("train", "design", "play", "video")  # their first argument is the game
 
 
 class _Console(Console):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.console import Console
 
-from robo_adv.agents import adversary, hindsight, protagonist, selfplay
+from robo_adv.agents import adversary, design, hindsight, protagonist, selfplay
 from robo_adv.cli.options import find_game, need_two_players, parse_options
 from robo_adv.cli.verb import Outcome
 from robo_adv.envs.game import make_game
@@ -26,6 +26,7 @@ RECIPES: dict[str, Any] = {
     "selfplay": (selfplay.SelfPlayConfig, selfplay.train),
     "adversary": (adversary.AdversaryConfig, adversary.train),
     "hindsight": (hindsight.HindsightConfig, hindsight.train),
+    "design": (design.DesignConfig, design.train),
 }
 
 

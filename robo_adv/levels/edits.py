@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -49,8 +51,29 @@ def _changed(parameter: Parameter, u: float, step: float, chance: float) -> floa
     return min(max(2.0 - u if u > 1.0 else u, 0.0), 1.0)
 
 
-def slots(space: DesignSpace) -> list[Ints]:
-    """Columns (groups, parameters) of each slot, its groups in the order of the space.
+@dataclass(frozen=True)
+class Slot:
+    """Things that can be exchanged for each other.
+
+    Attributes:
+        columns: of the space (groups, parameters), one group per thing. count: the column of the
+            parameter `<slot>_count`, which says that only the first so many are there; -1 without
+            one. fixed: how many are there if that is fixed.
+    """
+
+    columns: Ints
+    count: int = -1
+    fixed: int = 0
+
+    def present(self, space: DesignSpace, point: Array) -> int:
+        """How many of the groups are there at a point (P,)."""
+        if self.count < 0:
+            return self.fixed
+        return int(space.parameters[self.count].decode(float(point[self.count])))
+
+
+def slots(space: DesignSpace) -> list[Slot]:
+    """The slots of a space.
 
     Raises:
         ValueError: a slot's parameters do not make equal groups.
@@ -62,19 +85,25 @@ def slots(space: DesignSpace) -> list[Ints]:
         groups = [[k for k in columns if space.names[k].split("_")[0] == s] for s in stems]
         if len({len(group) for group in groups}) != 1:
             raise ValueError(f"slot {slot!r}: {stems} have different numbers of parameters")
-        out.append(np.array(groups, dtype=np.int64))
+        name = f"{slot}_count"
+        count = space.names.index(name) if name in space.names else -1
+        fixed = int(space.fixed.get(name, len(groups)))
+        out.append(Slot(np.array(groups, dtype=np.int64), count, fixed))
     return out
 
 
 def canonical(space: DesignSpace, points: Array) -> Array:
-    """Points (n, P) with interchangeable things in one order (by their first parameter, then the
-    next ...), so that equal worlds are equal points."""
+    """Points (n, P) that mean the same worlds, and are equal where the worlds are: interchangeable
+    things in one order (by their first parameter, then the next ...), those that are not there at
+    their nominal values."""
     out = np.array(points, dtype=np.float64)
-    for groups in slots(space):
-        for i, point in enumerate(out):
-            values = point[groups]  # (groups, parameters)
-            order = np.lexsort(values.T[::-1])
-            out[i, groups] = values[order]
+    for slot in slots(space):
+        for point in out:
+            there = slot.present(space, point)
+            used, idle = slot.columns[:there], slot.columns[there:]
+            values = point[used]  # (groups, parameters)
+            point[used] = values[np.lexsort(values.T[::-1])]
+            point[idle] = space.nominal_point[idle]
     return out
 
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from robo_adv import seeding
 from robo_adv.levels.space import DesignSpace
 
 Array = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-STEPS = 16  # how finely repair looks for the nearest possible point
+AROUND = 64  # places that repair tries at each scale
+SCALES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the parameters' ranges
+STEPS = 16  # on the way to the nominal level
 
 
 @dataclass(frozen=True)
@@ -70,18 +73,19 @@ def margins(space: DesignSpace, points: Array) -> dict[str, Array]:
 
 
 def repair(space: DesignSpace, points: npt.ArrayLike) -> Repaired:
-    """The nearest possible points on the way to the nominal level.
+    """Possible points near the proposed ones (n, P).
 
-    Of each impossible point, the parameters of the constraints it breaks are moved towards their
-    nominal values, all by the same share, the smallest of 1/16, 2/16 ... 1 that keeps these
-    constraints; again, while that breaks others.
+    Where constraints are broken, their parameters are changed: to the nearest possible of `AROUND`
+    fixed places around the proposed one, within a sixteenth of their ranges, then an eighth ..., then
+    all of them. Where none is possible they move towards their nominal values, all by the same share,
+    together with those of constraints that this breaks.
     """
     proposed = np.clip(np.asarray(points, dtype=np.float64), 0.0, 1.0)
     found = margins(space, proposed)
     broken = {name: int((margin < 0).sum()) for name, margin in found.items()}
     out = proposed.copy()
     for i in np.flatnonzero(_any_broken(found, len(out))):
-        out[i] = _mended(space, proposed[i])
+        out[i] = _mended(space, proposed[i], {n for n, margin in found.items() if margin[i] < 0})
     return Repaired(out, (out != proposed).any(axis=1), broken)
 
 
@@ -92,8 +96,30 @@ def _any_broken(found: Mapping[str, Array], n: int) -> Bools:
     return out
 
 
-def _mended(space: DesignSpace, point: Array) -> Array:
-    """A possible point for an impossible one (P,)."""
+def _mended(space: DesignSpace, point: Array, broken: set[str]) -> Array:
+    """A possible point for an impossible one (P,) that breaks some constraints."""
+    names = {p for c in space.constraints if c.name in broken for p in c.parameters}
+    columns = [k for k, name in enumerate(space.names) if name in names]
+    if columns:
+        around = 2.0 * seeding.uniform(np.arange(AROUND), seeding.LEVEL, len(columns)) - 1.0
+        for scale in SCALES:
+            tried = np.tile(point, (AROUND, 1))
+            tried[:, columns] = _reflected(tried[:, columns] + scale * around)
+            possible = tried[~_any_broken(margins(space, tried), AROUND)]
+            if len(possible):
+                far = ((possible - point) ** 2).sum(axis=1)
+                return np.asarray(possible[int(np.argmin(far))])
+    return _towards_nominal(space, point)
+
+
+def _reflected(u: Array) -> Array:
+    """Numbers in [-1, 2], reflected at 0 and 1."""
+    u = np.abs(u)
+    return np.asarray(np.where(u > 1.0, 2.0 - u, u))
+
+
+def _towards_nominal(space: DesignSpace, point: Array) -> Array:
+    """The first possible point on the way from (P,) to the nominal level."""
     names, moved = space.names, set[str]()
     shares = np.arange(1, STEPS + 1)[:, None] / STEPS
     candidate = point

@@ -6,6 +6,7 @@ episodes (and gradient steps, if the batch is to be learned from), `tell`.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -140,6 +141,9 @@ class Generator(ABC):
         """
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
+            whole = isinstance(getattr(type(self), name, None), int)
+            if whole and math.isfinite(value) and value != int(value):
+                raise RoboAdvError(f"{name} must be a whole number, got {value:g}")
             if not low <= value <= high:
                 raise RoboAdvError(f"{name} must lie in [{low:g}, {high:g}], got {value:g}")
 

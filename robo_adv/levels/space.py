@@ -93,6 +93,8 @@ class Parameter:
         if not self.low <= value <= self.high:
             bounds = f"[{self.low:g}, {self.high:g}] {self.unit}".rstrip()
             raise RoboAdvError(f"parameter {self.name!r} is {value:g}, outside {bounds}")
+        if self.kind == "int" and value != int(value):
+            raise RoboAdvError(f"parameter {self.name!r} takes whole numbers, got {value:g}")
         return int(value) if self.kind == "int" else float(value)
 
 

@@ -115,6 +115,16 @@ class Threads:
 THREADS = Threads()
 
 
+class _PPO(PPO):
+    """PPO that can leave out its update."""
+
+    frozen = False
+
+    def train(self) -> None:
+        if not self.frozen:
+            super().train()
+
+
 class Learner:
     """One PPO learner on one environment.
 
@@ -143,7 +153,7 @@ class Learner:
         self.reward_scale: VecNormalize | None = None
         if config.scale_reward:
             source = self.reward_scale = VecNormalize(source, norm_obs=False, gamma=config.gamma)
-        self.ppo = PPO(
+        self.ppo = _PPO(
             PenalisedNetwork,
             source,
             learning_rate=config.learning_rate,
@@ -193,8 +203,9 @@ class Learner:
         """The current network; it changes as learning goes on (copy it to keep it)."""
         return NetworkPolicy(self.ppo.policy)
 
-    def iterate(self) -> dict[str, float]:
-        """One rollout and one update; returns metrics of the iteration.
+    def iterate(self, learn: bool = True) -> dict[str, float]:
+        """One rollout and one update; returns metrics of the iteration. Without `learn` the policy,
+        its observation statistics included, stays as it is; the steps count all the same.
 
         Each learner keeps its own generator states, so that two that take turns (self-play) do not
         depend on each other's draws.
@@ -207,11 +218,12 @@ class Learner:
         self.ppo.lr_schedule = lambda _: rate
         if self.penalty is not None:
             self.penalty.begin(self.steps)
+        self.ppo.frozen = not learn
         self.ppo.learn(self.config.rollout, before_update, reset_num_timesteps=False)
         torch.set_num_threads(self.threads.rollout)
         extractor = self.ppo.policy.features_extractor
         assert isinstance(extractor, NormalisedObservation)
-        if self.normaliser_learns:
+        if learn and self.normaliser_learns:
             observations = torch.as_tensor(self.ppo.rollout_buffer.observations)
             extractor.update(observations.reshape(-1, observations.shape[-1]))
         self.generators = capture_generators()

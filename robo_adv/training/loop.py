@@ -99,11 +99,13 @@ def train(
     label: str = "training",
     quiet: bool = False,
     outcome: str = "wins",
+    note: Callable[[Mapping[str, float]], str] = lambda metrics: "",
 ) -> dict[str, float]:
     """Train up to `steps` environment steps; returns the best checkpoint's selection metrics.
 
     Args:
         outcome: what progress calls a win: `wins` against opponents, `success` of a lone player.
+        note: what progress says beside it, from an iteration's metrics.
 
     Checkpoints come at the same steps whatever happens, so a run that was killed and resumed equals
     an uninterrupted one, bit by bit.
@@ -123,7 +125,8 @@ def train(
             SummaryWriter(str(run.folder / "tensorboard")) as board:  # fmt: skip
         while trainee.steps < steps:
             metrics = trainee.iterate()
-            progress.update(trainee.steps, metrics.get("wins", 0), metrics["episodes"])
+            wins = metrics.get("wins", 0)
+            progress.update(trainee.steps, wins, metrics["episodes"], note(metrics))
             finished = trainee.steps >= steps
             checkpoint = finished or trainee.steps >= due
             if checkpoint:

@@ -49,7 +49,7 @@ class VectorToVecEnv(VecEnv):
             )
         self.env, self.render_mode, self.step_infos = env, env.render_mode, step_infos
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
-        self.finished: list[dict[str, Array]] = []  # columns of episodes that ended, per step
+        self.finished: list[dict[str, Array]] = []  # columns of episodes that ended, per step; `row`
         self._actions: Array = np.zeros(0)
         self._seed: int | None = None
         self._returns = np.zeros(env.num_envs)
@@ -62,9 +62,13 @@ class VectorToVecEnv(VecEnv):
 
     def reset(self) -> Any:
         observation, _ = self.env.reset(seed=self._seed)
-        self._returns[:], self._lengths[:] = 0.0, 0
+        self.restarted()
         self._seed = None
         return observation if isinstance(observation, dict) else np.asarray(observation)
+
+    def restarted(self) -> None:
+        """Tell that all episodes were begun anew behind the adapter's back."""
+        self._returns[:], self._lengths[:] = 0.0, 0
 
     def step_async(self, actions: Array) -> None:
         self._actions = actions
@@ -77,7 +81,10 @@ class VectorToVecEnv(VecEnv):
         infos = self._step_infos(info) if self.step_infos else [self._empty] * self.num_envs
         if "final_obs" in info:
             given = {k: v for k, v in info.get("final_info", {}).items() if not k.startswith("_")}
-            columns = {"return": self._returns.copy(), "length": self._lengths.copy(), **given}
+            columns = {
+                "row": np.arange(self.num_envs), "return": self._returns.copy(),
+                "length": self._lengths.copy(), **given,
+            }  # fmt: skip
             self.finished.append({name: np.asarray(v)[done] for name, v in columns.items()})
             for i in np.flatnonzero(done):
                 infos[i] = {

@@ -64,10 +64,10 @@ def _object_slips_out_of_the_hand(game: Game) -> None:
     game.refresh()
 
 
-def _arm(game: str, control: str, expert: str = "") -> Case:
+def _arm(game: str, control: str, expert: str = "", **more: Any) -> Case:
     """Only `ee_delta` has a scripted expert."""
     scripted = {"arm": expert} if expert else {}
-    options = {"control": control}
+    options = {"control": control, **more}
     return Case(game, options, scripted, _short_clock, _object_slips_out_of_the_hand)
 
 
@@ -87,14 +87,19 @@ _VARIANTS: dict[str, list[Case]] = {
             ({"body": "omni", "arms": 4}, _OMNI),
             ({"body": "omni", "arms": 8}, _OMNI),
             ({"body": "ant"}, {}),
+            ({"body": "omni", "obstacles": 2}, _OMNI),
         )
     ],
     "Reach-v0": [
         _arm("Reach-v0", "ee_delta", "reach-expert"),
         _arm("Reach-v0", "joint_velocity"),
+        _arm("Reach-v0", "ee_delta", "reach-expert", obstacles=2),
         _arm("Reach-v0", "joint_position"),
     ],
-    "Push-v0": [_arm("Push-v0", "ee_delta", "push-expert")],
+    "Push-v0": [
+        _arm("Push-v0", "ee_delta", "push-expert"),
+        _arm("Push-v0", "ee_delta", "push-expert", obstacles=3),
+    ],
     "PickAndPlace-v0": [
         _arm("PickAndPlace-v0", "ee_delta", "pick-and-place-expert"),
         _arm("PickAndPlace-v0", "joint_velocity"),

@@ -213,17 +213,19 @@ def nominal_level_is_no_level(make: MakeGame) -> None:
 
 
 def no_dead_knob(make: MakeGame, act: Act, stir: Stir, steps: int = 25) -> None:
-    """Both ends of every level parameter change at least one episode."""
+    """Both ends of every level parameter change at least one episode, in which the things of every
+    slot (obstacles) are there."""
     space = make(1).design_space
-    levels, names = [space.nominal], ["nominal"]
+    base = {f"{p.slot}_count": space[f"{p.slot}_count"].high for p in space if p.slot}
+    levels, names = [space.level(base)], ["nominal"]
     for p in space:
         ends: list[tuple[str, Value]] = [("low", p.low), ("high", p.high)]
         if p.kind == "choice":
             ends = [(option, option) for option in p.options]
         for end, value in ends:
-            if value != p.nominal:
+            if value != levels[0][p.name]:
                 names.append(f"{p.name} at its {end} end")
-                levels.append(space.level({p.name: value}))
+                levels.append(space.level({**base, p.name: value}))
     width, seeds = len(levels), range(20, 24)
     trace = play(
         make(width * len(seeds), threads=2), np.repeat(seeds, width), steps, act,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from threats.cases.judging import Judging
 
 from robo_adv.agents.controllers import controller
 from robo_adv.audit.engine import Engine, Found, Subject
@@ -33,23 +34,6 @@ PERTURBATIONS = [name for name in ATTACKS if issubclass(ATTACKS[name], Perturbat
 SEEN = [name for name in PERTURBATIONS if ATTACKS[name].port == "observation"]
 # q-critic needs a critic of actions, which an actor-critic has not.
 RUNNABLE = [name for name in PERTURBATIONS if "q" not in ATTACKS[name].needs]
-
-
-class Judging:
-    """A lab that only judges."""
-
-    threat: Any = None
-    access: Any = None
-    scale: Any = None
-
-    def __init__(self, judge: Any) -> None:
-        self.judge, self.rng = judge, np.random.default_rng(0)
-
-    def transitions(self, steps: int) -> Any:
-        raise NotImplementedError
-
-    def train(self, attack: Any) -> Any:
-        raise NotImplementedError
 
 
 def engine(num_envs: int = EPISODES, seeds: Array = SEEDS) -> Engine:

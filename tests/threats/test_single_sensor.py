@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from threats.cases.judging import Judging
 
 from robo_adv.agents.controllers import controller
 from robo_adv.audit.engine import Engine, Subject
@@ -26,23 +27,6 @@ Array = npt.NDArray[Any]
 GROUPS = np.array([0, 1, 1, 2, 2, 2])
 SCALE = np.array([1.0, 0.5, 2.0, 1.0, 1.0, 4.0])
 NAMES = ("heading", "wheels", "camera")
-
-
-class Judging:
-    """A lab that only judges."""
-
-    threat: Any = None
-    access: Any = None
-    scale: Any = None
-
-    def __init__(self, judge: Any) -> None:
-        self.judge, self.rng = judge, np.random.default_rng(0)
-
-    def transitions(self, steps: int) -> Any:
-        raise NotImplementedError
-
-    def train(self, attack: Any) -> Any:
-        raise NotImplementedError
 
 
 class Linear:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from robo_adv.agents import adversary, protagonist, selfplay
+from robo_adv.agents import adversary, design, protagonist, selfplay
 from robo_adv.cli import main
 from robo_adv.errors import RoboAdvError
 from robo_adv.runs import Run
@@ -75,6 +75,16 @@ def _selfplay(**changes: Any) -> Recipe:
     return Recipe(config, selfplay.train)
 
 
+def _design(generator: str, rounds: int, **parameters: Any) -> Recipe:
+    steps = 8 * 25 * (2 if generator in ("paired", "repaired") else 1)
+    config = design.DesignConfig(
+        game="KickAndDefend-v0", player="kicker", opponents=("zero",), options=OPTIONS,
+        generator=generator, parameters=parameters, steps=rounds * steps, episodes=8, ppo=PPO,
+        threads=ONE_THREAD, checkpoint_every=2 * steps, seed=4,
+    )  # fmt: skip
+    return Recipe(config, design.train)
+
+
 @pytest.fixture(scope="module")
 def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recipe]:
     config = adversary.AdversaryConfig(
@@ -87,6 +97,9 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recipe]:
         "adversary": Recipe(config, adversary.train),
         "selfplay": _selfplay(),
         "alternation": _selfplay(latest_only=True),
+        "paired": _design("paired", 5, student_kl=0.5, kl_every=2, warmup=0.2),
+        "repaired": _design("repaired", 5, warmup=0.0, capacity=4, replay=0.9),
+        "accel": _design("accel", 7, capacity=4, replay=0.9),
     }
 
 
@@ -108,7 +121,7 @@ def whole(
     return whole_runs[name]
 
 
-@pytest.mark.parametrize("name", ["pool", "selfplay", "adversary"])
+@pytest.mark.parametrize("name", ["pool", "selfplay", "adversary", "paired"])
 def test_training_twice_gives_the_same_weights_and_another_seed_does_not(
     name: str, whole: Run, recipes: dict[str, Recipe], tmp_path: Path
 ) -> None:
@@ -131,6 +144,9 @@ def test_training_twice_gives_the_same_weights_and_another_seed_does_not(
         ("selfplay", 4, "interrupted"),  # stops in the middle of a turn
         ("selfplay", 11, "interrupted"),
         ("alternation", 9, "interrupted"),  # at the end of a turn
+        ("paired", 7, "killed"),  # within a round: the protagonist has played, the antagonist has not
+        ("repaired", 6, "interrupted"),
+        ("accel", 3, "killed"),
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(
@@ -144,6 +160,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
             recipe.train(recipe.config, stopped, quiet=True)
     assert not stopped.done
     assert_same_run(whole, recipe.resume(stopped.folder))
+    assert design.read_record(whole) == design.read_record(stopped)
     assert stopped.done
 
 

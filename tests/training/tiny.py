@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from robo_adv.agents import player, selfplay
+from robo_adv.agents import design, player, selfplay
 from robo_adv.bundle import save_bundle
 from robo_adv.envs.game import make_game
 from robo_adv.envs.soccer.kick_and_defend import KickAndDefend
@@ -44,7 +44,7 @@ def shrink(set_attribute: SetAttribute = setattr, clock_steps: int = 25) -> None
         self.clock_steps = clock_steps
 
     set_attribute(KickAndDefend, "__init__", short)
-    for module in (player, selfplay):
+    for module in (design, player, selfplay):
         set_attribute(module, "SELECTION_EPISODES", 8)
 
 
@@ -56,11 +56,11 @@ def stop_after(patch: pytest.MonkeyPatch, iterations: int, how: str) -> None:
     """Training is `killed` before the next iteration, or gets a Ctrl-C (`interrupted`)."""
     original, calls = Learner.iterate, 0
 
-    def iterate(self: Learner) -> dict[str, float]:
+    def iterate(self: Learner, learn: bool = True) -> dict[str, float]:
         nonlocal calls
         if how == "killed" and calls == iterations:
             raise Killed
-        out = original(self)
+        out = original(self, learn)
         calls += 1
         if how == "interrupted" and calls == iterations:
             signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,60 @@
+"""`robo-adv suites`: the suites of levels of a game; writes them as JSON, which `evaluate` reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from robo_adv.cli.options import parse_options
+from robo_adv.cli.verb import Outcome
+from robo_adv.envs.game import make_game
+from robo_adv.errors import RoboAdvError
+from robo_adv.levels.suite_files import KINDS, about, changed, has_presets, make_suite, save_suite
+from robo_adv.runs import plain
+
+
+@dataclass(frozen=True)
+class Suites:
+    """List a game's suites of levels, and write them as JSON files."""
+
+    game: Annotated[str, tyro.conf.Positional] = "Reach-v0"
+    suites: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Names or JSON files; default: all that the game has."""
+    set: tuple[str, ...] = ()
+    """Game options, e.g. obstacles=2."""
+    out: Path | None = None
+    """Folder to write <suite>.json into, every value of every level."""
+    json: bool = False
+    """Print one machine-readable line last."""
+
+    def run(self, console: Console) -> Outcome:
+        game = make_game(self.game, 1, threads=1, **parse_options(self.set))
+        space, options = game.design_space, plain(game.options)
+        if not len(space):
+            raise RoboAdvError(f"{game.id} has no level parameters, so it has no suites")
+        names = self.suites or [n for n in KINDS if n != "presets" or has_presets(game.id)]
+        table = Table("suite", "levels", "episodes each", "digest", title=game.id,
+                      title_justify="left", box=None)  # fmt: skip
+        data: dict[str, Any] = {"game": game.id, "options": options, "space": space.digest}
+        found: dict[str, Any] = {}
+        suites = [make_suite(name, game.id, space) for name in names]
+        for suite in suites:
+            table.add_row(suite.name, about(suite), str(suite.episodes), suite.digest)
+            found[suite.name] = {
+                "levels": len(suite), "episodes": suite.episodes, "digest": suite.digest,
+                "repaired": suite.repaired, "left_out": suite.left_out,
+            }  # fmt: skip
+            if self.out is not None:
+                save_suite(suite, self.out / f"{suite.name}.json", game.id, space, options)
+        console.print(table)
+        for suite in suites:
+            if note := changed(suite, space):
+                console.print(note)
+        if self.out is not None:
+            console.print(f"written: {self.out}")
+        return Outcome({**data, "suites": found}, next="robo-adv evaluate CONTROLLER --levels all")
