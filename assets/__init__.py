@@ -1,4 +1,4 @@
-"""Data that ships with robo_adv (model parts, zoo bundles, suites of levels): import as `robo_adv.assets`."""
+"""Data that ships with robo_adv (model parts, bundles, level suites): import as `robo_adv.assets`."""
 
 from pathlib import Path
 

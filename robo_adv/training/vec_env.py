@@ -49,7 +49,9 @@ class VectorToVecEnv(VecEnv):
             )
         self.env, self.render_mode, self.step_infos = env, env.render_mode, step_infos
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
-        self.finished: list[dict[str, Array]] = []  # columns of episodes that ended, per step; `row`
+        self.finished: list[
+            dict[str, Array]
+        ] = []  # columns of episodes that ended, per step; `row`
         self._actions: Array = np.zeros(0)
         self._seed: int | None = None
         self._returns = np.zeros(env.num_envs)

@@ -144,7 +144,11 @@ def test_training_twice_gives_the_same_weights_and_another_seed_does_not(
         ("selfplay", 4, "interrupted"),  # stops in the middle of a turn
         ("selfplay", 11, "interrupted"),
         ("alternation", 9, "interrupted"),  # at the end of a turn
-        ("paired", 7, "killed"),  # within a round: the protagonist has played, the antagonist has not
+        (
+            "paired",
+            7,
+            "killed",
+        ),  # within a round: the protagonist has played, the antagonist has not
         ("repaired", 6, "interrupted"),
         ("accel", 3, "killed"),
     ],

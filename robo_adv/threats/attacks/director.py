@@ -30,10 +30,10 @@ class Director(LearnedPerturbation):
         ascent: sign-gradient steps towards the direction; 1 goes straight to a corner.
     """
 
-    ascent: int = 3
+    ascent: int = 1
     port: ClassVar[Port] = "observation"
     needs: ClassVar[tuple[str, ...]] = ("mean",)
-    passes: ClassVar[tuple[int, int]] = (4, 3)
+    passes: ClassVar[tuple[int, int]] = (1, 1)
 
     def outputs(self, entries: int, actions: int, bodies: int) -> int:
         return actions
