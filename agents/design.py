@@ -32,6 +32,7 @@ from robo_adv.rollout import SELECTION, play, scenarios
 from robo_adv.runs import Run, write_text
 from robo_adv.training.learner import PPOConfig, Threads
 from robo_adv.training.loop import train as train_loop
+from robo_adv.training.network import load_network_weights, network_weights
 from robo_adv.training.state import Tensors, with_prefix
 
 Array = npt.NDArray[np.float64]
@@ -47,7 +48,7 @@ class DesignConfig:
         sets, all by default. fixed: values of parameters that it does not set, nominal by default.
     opponents: policies of other players. steps: environment steps of all students together.
     episodes: per student and round; 0 makes a round of about 8192 steps.
-    same_start: whether all students begin with the same network.
+    same_start: whether all students begin with the same network; exploration differs anyway.
     """
 
     game: str = "Reach-v0"
@@ -116,7 +117,7 @@ class Design:
         self.students = [
             Student(
                 config.game, config.options, config.player, opponents, self.ppo,
-                config.seed if config.same_start else 2**16 * k + config.seed,
+                config.seed + 2**16 * k,
                 threads=config.threads, reward=config.reward,
                 provenance={"recipe": "design", "generator": config.generator,
                             "parameters": config.parameters, "student": name_of(k),
@@ -125,6 +126,10 @@ class Design:
             )
             for k in range(self.generator.students)
         ]  # fmt: skip
+        if config.same_start:  # the same network, and exploration of its own, else nobody differs
+            first = network_weights(self.students[0].learner.ppo.policy)
+            for student in self.students[1:]:
+                load_network_weights(student.learner.ppo.policy, first)
         self._keep_close()
         self.rounds = 0
         self.selection = selection_levels(self.space)

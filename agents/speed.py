@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from statistics import median
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from robo_adv.agents.design import Design, preset
 from robo_adv.agents.limit import timed
 from robo_adv.agents.make import make_single
 from robo_adv.agents.scripted import SCRIPTED
@@ -25,6 +26,7 @@ from robo_adv.envs.seat import Seat
 from robo_adv.training.learner import Learner, PPOConfig, Threads
 
 GAME = "KickAndDefend-v0"
+DESIGN_TARGET = 0.7  # of plain PPO's throughput that PAIRED's loop must keep
 LEVEL_TARGET = 40.0  # us per simulation that a new level may cost
 IMAGES_TARGET = 500.0  # images/s of a camera as a sensor, at 64 x 64 pixels
 Array = npt.NDArray[Any]
@@ -98,6 +100,39 @@ def learning_against_subproc(
         "subproc_steps_per_s": ppo.rollout / median(a for a, _ in pairs),
         "learning_steps_per_s": ppo.rollout / median(b for _, b in pairs),
         "ratio": median(a / b for a, b in pairs),
+    }
+
+
+def design_against_learning(
+    threads: Threads, iterations: int = 3, rounds: int = 3
+) -> dict[str, float]:
+    """PAIRED's loop as a share of plain PPO's throughput, per environment step of all students, in a
+    game with two obstacles and rounds of the size of PPO's rollouts."""
+    config = replace(
+        preset(GAME, "paired"), options={"obstacles": 2}, parameters={"warmup": 0.0}, steps=2**40,
+        threads=threads,
+    )  # fmt: skip
+    design = Design(config)
+    students = len(design.students)
+    game = make_game(GAME, design.ppo.num_envs, threads=threads.physics, obstacles=2)
+    learner = Learner(
+        Seat(game, "kicker", {"keeper": SCRIPTED["track-ball"](game, "keeper")}), design.ppo, 0,
+        threads,
+    )  # fmt: skip
+
+    def paired() -> float:
+        return timed(lambda: [design.iterate() for _ in range(iterations)]) / students
+
+    def plain() -> float:
+        return timed(lambda: [learner.iterate() for _ in range(iterations)])
+
+    paired(), plain()
+    pairs = [(paired(), plain()) for _ in range(rounds)]
+    steps = design.ppo.rollout * iterations
+    return {
+        "paired_steps_per_s": steps / median(a for a, _ in pairs),
+        "plain_steps_per_s": steps / median(b for _, b in pairs),
+        "ratio": median(b / a for a, b in pairs),
     }
 
 

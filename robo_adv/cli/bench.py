@@ -91,6 +91,8 @@ class Bench:
             with console.status("learning"):
                 found = speed.learning_against_engine({}, self.ppo, self.threads)
                 results["learning omni"] = found
+            with console.status("PAIRED"):
+                results["PAIRED"] = speed.design_against_learning(self.threads)
             with console.status("SubprocVecEnv"):
                 found = speed.learning_against_subproc(self.ppo, self.threads)
                 results["against SubprocVecEnv"] = found
@@ -174,6 +176,8 @@ def print_speed(console: Console, results: Results) -> None:
 def _target(name: str, key: str) -> float | None:
     if name.startswith("engine ") and key == "ratio":
         return limit.TARGET
+    if name == "PAIRED" and key == "ratio":
+        return speed.DESIGN_TARGET
     return speed.IMAGES_TARGET if name.startswith("images/s ") else None
 
 

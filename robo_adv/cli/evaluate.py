@@ -75,7 +75,7 @@ class Evaluate:
     more episodes would decide)."""
     levels: tuple[str, ...] = ()
     """Suites of levels to play instead: nominal presets iid-a iid-b shell sweeps corners, `all`, or a
-    JSON file; see `robo-adv suites`. Measures every level, and the worst share of them."""
+    JSON file; see `robo-adv levels`. Measures every level, and the worst share of them."""
     episodes_per_level: int | None = None
     """With --levels: episodes of every level; by default each suite's own number."""
     map: tuple[str, ...] = ()

@@ -16,12 +16,13 @@ from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.cli.verb import Outcome
 from robo_adv.envs.game import GAMES
 from robo_adv.envs.soccer.bodies.body import BODIES
+from robo_adv.levels.generator import GENERATORS
 from robo_adv.masks import MASKS
 
 
 @dataclass(frozen=True)
 class List:
-    """List games, bodies, arms, scripted policies, masks and zoo policies."""
+    """List games, bodies, arms, scripted policies, masks, generators of levels and zoo policies."""
 
     keyword: Annotated[str, tyro.conf.Positional] = ""
     """Show only names or descriptions that contain this."""
@@ -68,6 +69,7 @@ def _everything() -> dict[str, dict[str, str]]:
                 strict=True,
             )
         },
+        "generator": {name: _first_line(GENERATORS[name]) for name in GENERATORS},
         "zoo policy": zoo,
     }
 

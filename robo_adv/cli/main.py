@@ -17,7 +17,7 @@ from robo_adv.errors import RoboAdvError, unknown
 
 VERBS = {
     "demo": ("Demo", "audit a shipped controller over every port; report and videos"),
-    "list": ("List", "what exists: games, bodies, arms, policies, masks, zoo"),
+    "list": ("List", "what exists: games, bodies, arms, policies, masks, generators, zoo"),
     "train": ("Train", "train a player, alone, against opponents or by self-play; resume"),
     "attack": ("Attack", "train an adversary against a frozen victim"),
     "design": ("DesignVerb", "train on levels that a generator proposes: PLR, ACCEL, PAIRED ..."),
@@ -27,7 +27,7 @@ VERBS = {
     "leaderboard": ("Leaderboard", "robustness cards of the zoo in one table"),
     "replay": ("ReplayVerb", "play a recorded failure again, to the bit; film it"),
     "evaluate": ("Evaluate", "win or success rate and costs, with intervals; gate for CI"),
-    "suites": ("Suites", "suites of levels of a game: list them, write them as JSON"),
+    "levels": ("Levels", "a game's level parameters, constraints and suites of levels"),
     "matrix": ("Matrix", "every policy of one player against every policy of the other"),
     "play": ("Play", "play a few episodes and watch them"),
     "video": ("Video", "record episodes, also side by side, as mp4 or gif"),
@@ -37,7 +37,7 @@ VERBS = {
     "bench": ("Bench", "speed of engine, learning and attacks; the studies of the documentation"),
 }
 
-GAME_FIRST = ("train", "design", "play", "video")  # their first argument is the game
+GAME_FIRST = ("train", "design", "levels", "play", "video")  # their first argument is the game
 
 
 class _Console(Console):

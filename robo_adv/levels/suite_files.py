@@ -108,7 +108,7 @@ def read_suite(path: Path) -> SuiteCard:
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise RoboAdvError(
             f"{path} is not a suite of levels ({FORMAT}): {where}: {first['msg']}; "
-            "`robo-adv suites GAME --out FOLDER` writes examples"
+            "`robo-adv levels GAME --out FOLDER` writes examples"
         ) from problem
     except (ValueError, RecursionError) as problem:  # JSON and Unicode errors are ValueErrors
         raise RoboAdvError(f"{path} is not JSON: {problem}") from problem

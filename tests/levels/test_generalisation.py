@@ -127,7 +127,7 @@ def test_suites_are_listed_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = ["suites", "Push-v0", "presets", "shell", "--set", "obstacles=1", "--out", "levels"]
+    arguments = ["levels", "Push-v0", "presets", "shell", "--set", "obstacles=1", "--out", "levels"]
     assert main.run([*arguments, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert set(data["suites"]) == {"presets", "shell"} and data["options"]["obstacles"] == 1

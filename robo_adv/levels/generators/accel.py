@@ -23,7 +23,9 @@ STARTS = ("nominal", "uniform")
 @GENERATORS.register("accel")
 @dataclass
 class ACCEL(RobustPLR):
-    """Robust PLR, and after each replayed round a round of mutants of its levels, which is scored
+    """ACCEL: replayed levels, and mutants of them that join the buffer if they score high.
+
+    Robust PLR, and after each replayed round a round of mutants of its levels, which is scored
     without a gradient step and offered to the buffer.
 
     Source: Parker-Holder et al. 2022, "Evolving Curricula with Regret-Based Environment Design";

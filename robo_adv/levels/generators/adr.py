@@ -29,7 +29,9 @@ LOWER, UPPER = 0, 1  # bound 2 k + side belongs to parameter k
 @GENERATORS.register("adr")
 @dataclass
 class ADR(Generator):
-    """Levels are uniform within a range per parameter that begins at the nominal value. With
+    """Automatic domain randomisation: ranges that widen where the student succeeds.
+
+    Levels are uniform within a range per parameter that begins at the nominal value. With
     probability `pin` one parameter of a level is put at an end of its range; when `queue` such levels
     have been played, the end moves outwards by `step` if their success rate is at least
     `widen_above`, inwards (never past the nominal value) if it is at most `shrink_below`.

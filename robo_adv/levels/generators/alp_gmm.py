@@ -27,7 +27,9 @@ from robo_adv.levels.space import DesignSpace
 @GENERATORS.register("alp-gmm")
 @dataclass
 class ALPGMM(Generator):
-    """The absolute learning progress of a level is |R - R'|, R' the return on the nearest level of
+    """ALP-GMM: levels from where learning progress is large.
+
+    The absolute learning progress of a level is |R - R'|, R' the return on the nearest level of
     earlier rounds. Every `window` levels, Gaussian mixtures are fitted to the last `window` pairs of
     level and progress, the number of components by AIC; a level then comes from a component that is
     drawn in proportion to its mean progress, or is uniform with probability `uniform`.

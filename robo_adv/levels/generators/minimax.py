@@ -14,7 +14,9 @@ from robo_adv.levels.learned import LearnedGenerator
 @GENERATORS.register("minimax")
 @dataclass
 class Minimax(LearnedGenerator):
-    """The designer is paid minus the student's mean return, hence prefers levels that nobody can
+    """Minimax adversary: a designer that is paid for the student's failure.
+
+    The designer is paid minus the student's mean return, hence prefers levels that nobody can
     solve (the minimax adversary of Dennis et al. 2020, section 5)."""
 
     pays: ClassVar[str] = "failure"

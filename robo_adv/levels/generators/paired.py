@@ -17,7 +17,9 @@ Regret = Literal["max-mean", "mean-mean"]
 @GENERATORS.register("paired")
 @dataclass
 class Paired(LearnedGenerator):
-    """Protagonist Antagonist Induced Regret Environment Design (Dennis et al. 2020, NeurIPS).
+    """PAIRED: a designer that is paid for regret, the antagonist's lead over the protagonist.
+
+    Protagonist Antagonist Induced Regret Environment Design (Dennis et al. 2020, NeurIPS).
 
     Attributes:
         regret: max-mean, the antagonist's best episode minus the protagonist's mean, as published;

@@ -29,7 +29,9 @@ from robo_adv.levels.space import DesignSpace
 @GENERATORS.register("plr")
 @dataclass
 class PLR(Generator):
-    """A round plays new uniform levels, or, once the buffer is filled enough, replays with
+    """Prioritised level replay: new uniform levels, and again those worth learning from.
+
+    A round plays new uniform levels, or, once the buffer is filled enough, replays with
     probability `replay` levels from the buffer; students learn from both.
 
     Source: Jiang et al. 2021, "Prioritized Level Replay". Whole rounds replay, as in its vectorised

@@ -14,7 +14,9 @@ from robo_adv.levels.scores import population_regret
 @GENERATORS.register("population-paired")
 @dataclass
 class PopulationPaired(LearnedGenerator):
-    """The designer is paid the best student's regret over the mean of all (Gur et al. 2021,
+    """Population PAIRED: a designer that is paid the best student's lead over the mean of all.
+
+    The designer is paid the best student's regret over the mean of all (Gur et al. 2021,
     "Environment generation for zero-shot compositional reinforcement learning", NeurIPS).
 
     Attributes:

@@ -20,7 +20,9 @@ from robo_adv.levels.space import DesignSpace
 @GENERATORS.register("repaired")
 @dataclass
 class Repaired(Paired):
-    """Replay-Enhanced PAIRED (Jiang et al. 2021, "Replay-Guided Adversarial Environment Design",
+    """REPAIRED: PAIRED proposes levels, and each student replays its own best ones.
+
+    Replay-Enhanced PAIRED (Jiang et al. 2021, "Replay-Guided Adversarial Environment Design",
     NeurIPS): a buffer per student, filled with the designer's levels. As in Robust PLR, students
     learn from replayed levels only.
 

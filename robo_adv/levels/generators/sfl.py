@@ -27,7 +27,9 @@ from robo_adv.levels.space import DesignSpace
 @GENERATORS.register("sfl")
 @dataclass
 class SFL(Generator):
-    """Every `every` learned rounds, random levels are played without a gradient step until at least
+    """Sampling for learnability: random levels that are sometimes solved and sometimes not.
+
+    Every `every` learned rounds, random levels are played without a gradient step until at least
     `candidates` have been scored; the `keep` best are trained on, with fresh random ones, until the
     next time.
 

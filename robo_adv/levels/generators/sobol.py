@@ -26,7 +26,9 @@ from robo_adv.levels.space import DesignSpace
 @GENERATORS.register("sobol")
 @dataclass
 class Sobol(Generator):
-    """Levels follow a Sobol sequence, scrambled by the seed (Owen 1998; Joe and Kuo's direction
+    """Levels that cover the space evenly: a scrambled Sobol sequence.
+
+    Levels follow a Sobol sequence, scrambled by the seed (Owen 1998; Joe and Kuo's direction
     numbers, as in `scipy.stats.qmc.Sobol`): every run covers the space evenly at any length.
 
     Attributes:

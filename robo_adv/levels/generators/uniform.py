@@ -10,7 +10,7 @@ from robo_adv.levels.generator import GENERATORS, Batch, Generator, levels_of, s
 @GENERATORS.register("uniform")
 @dataclass
 class Uniform(Generator):
-    """Every level is drawn uniformly from the unit cube (Tobin et al. 2017, domain randomisation).
+    """Every level uniform in the unit cube: domain randomisation (Tobin et al. 2017).
 
     Attributes:
         each: episodes per level.

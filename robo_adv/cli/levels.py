@@ -1,4 +1,5 @@
-"""`robo-adv suites`: the suites of levels of a game; writes them as JSON, which `evaluate` reads."""
+"""`robo-adv levels`: a game's level parameters, constraints and suites; writes suites as JSON, which
+`evaluate` reads."""
 
 from __future__ import annotations
 
@@ -14,13 +15,14 @@ from robo_adv.cli.options import parse_options
 from robo_adv.cli.verb import Outcome
 from robo_adv.envs.game import make_game
 from robo_adv.errors import RoboAdvError
+from robo_adv.levels import DesignSpace
 from robo_adv.levels.suite_files import KINDS, about, changed, has_presets, make_suite, save_suite
 from robo_adv.runs import plain
 
 
 @dataclass(frozen=True)
-class Suites:
-    """List a game's suites of levels, and write them as JSON files."""
+class Levels:
+    """Show a game's level parameters, constraints and suites of levels, and write suites as JSON."""
 
     game: Annotated[str, tyro.conf.Positional] = "Reach-v0"
     suites: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
@@ -38,9 +40,13 @@ class Suites:
         if not len(space):
             raise RoboAdvError(f"{game.id} has no level parameters, so it has no suites")
         names = self.suites or [n for n in KINDS if n != "presets" or has_presets(game.id)]
-        table = Table("suite", "levels", "episodes each", "digest", title=game.id,
-                      title_justify="left", box=None)  # fmt: skip
-        data: dict[str, Any] = {"game": game.id, "options": options, "space": space.digest}
+        print_space(console, space, f"{game.id}: level parameters")
+        table = Table("suite", "levels", "episodes each", "digest", box=None)
+        data: dict[str, Any] = {
+            "game": game.id, "options": options, "space": space.digest,
+            "parameters": [plain(parameter) for parameter in space],
+            "constraints": [constraint.name for constraint in space.constraints],
+        }  # fmt: skip
         found: dict[str, Any] = {}
         suites = [make_suite(name, game.id, space) for name in names]
         for suite in suites:
@@ -58,3 +64,20 @@ class Suites:
         if self.out is not None:
             console.print(f"written: {self.out}")
         return Outcome({**data, "suites": found}, next="robo-adv evaluate CONTROLLER --levels all")
+
+
+def print_space(console: Console, space: DesignSpace, title: str) -> None:
+    """The parameters and constraints of a design space."""
+    table = Table("parameter", "kind", "from", "nominal", "to", "unit", "role", "observed",
+                  title=title, title_justify="left", box=None)  # fmt: skip
+    for p in space:
+        low, high = (f"{x:.4g}" for x in (p.low, p.high))
+        if p.kind == "choice":
+            low, high = ", ".join(p.options), ""
+        nominal = p.nominal if isinstance(p.nominal, str) else f"{p.nominal:.4g}"
+        seen = "yes" if p.observed else "no"
+        table.add_row(p.name, p.kind, low, nominal, high, p.unit, p.role, seen)
+    console.print(table)
+    for constraint in space.constraints:
+        console.print(f" kept by repair: {constraint.name}")
+    console.print()
