@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,10 +63,16 @@ class Study:
             self.tasks, self.generators, self.seeds, self.steps, self.suites, self.episodes,
             self.folder, self.jobs,
         )  # fmt: skip
-        if not self.collect:
-            _run(study, console)
-            if self.threats:
-                _audit(study, console)
+        try:
+            if not self.collect:
+                _run(study, console)
+                if self.threats:
+                    _audit(study, console)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                "stopped; all that is done is kept: the same command goes on, with --collect it only "
+                "prints what there is"
+            ) from None
         result = collect(study)
         for task in study.tasks:
             for suite in study.suites:
@@ -161,6 +168,8 @@ def print_rows(
 
 
 def _percent(value: Mapping[str, Any], sign: str = "") -> str:
-    low, high = value["low"], value["high"]
-    ends = [f"{100 * float(x):{sign}.0f}" for x in (low, high)]
-    return f"{100 * float(value['value']):{sign}.0f} [{ends[0]}, {ends[1]}]"
+    """For example `54 [51, 57]`; the bare number where one seed gives no interval."""
+    number, low, high = (100 * float(value[name]) for name in ("value", "low", "high"))
+    if not math.isfinite(high - low):
+        return f"{number:{sign}.0f}"
+    return f"{number:{sign}.0f} [{low:{sign}.0f}, {high:{sign}.0f}]"

@@ -1,0 +1,1 @@
+"""Imitation from demonstrations: data, discriminators, rewards and losses; knows no environment."""
