@@ -86,7 +86,9 @@ def test_the_speed_of_one_game_goes_into_a_table_and_a_run_folder(
     monkeypatch.setattr(speed, "images_per_second", lambda game, options: {"side": 700.0})
     assert main.run(["bench", "--games", "Reach-v0", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert data["results"].keys() == {"engine Reach-v0", "images/s Reach-v0"}
+    assert data["results"].keys() == {
+        "engine Reach-v0", "levels Reach-v0", "levels Reach-v0, 2 obstacles", "images/s Reach-v0",
+    }  # fmt: skip
     engine = data["results"]["engine Reach-v0"]
     assert engine["ratio_min"] <= engine["ratio"] <= engine["ratio_max"]
     summary = json.loads((Path(data["folder"]) / "summary.json").read_text())

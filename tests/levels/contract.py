@@ -103,10 +103,15 @@ def check_metrics(make: Make) -> None:
 
 def check_private_luck(make: Make) -> None:
     """The state of the process' global generators is not touched."""
-    states = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # type: ignore[index]
+    states = _global_states()
     rounds(started(make), chance, 12, 16)
-    now = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # type: ignore[index]
-    assert states == now, "global random numbers were drawn or seeded"
+    assert states == _global_states(), "global random numbers were drawn or seeded"
+
+
+def _global_states() -> tuple[Any, ...]:
+    name, keys, *rest = np.random.get_state()
+    torch_state = torch.get_rng_state().tolist()
+    return random.getstate(), str(name), np.asarray(keys).tolist(), rest, torch_state
 
 
 def same(
