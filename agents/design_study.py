@@ -158,12 +158,13 @@ def run_cell(study: DesignStudy, task: str, generator: str, seed: int) -> None:
     missing = [name for name in study.suites if not _played(seen, name, study.episodes)]
     if not missing:
         return
-    bench = prepare(LevelsConfig(controller=str(folder), threads=1))
+    opponent = config.opponents[0] if config.opponents else ""  # the one it was trained against
+    bench = prepare(LevelsConfig(controller=str(folder), threads=1, opponent=opponent))
     for suite in suites_of(config, missing):
         alone = len(suite) == 1  # then its own number of episodes makes the rate precise
         played = play_suite(bench, suite, 0 if alone else study.episodes)
         seen[suite.name] = {
-            "digest": suite.digest, "asked": study.episodes,
+            "digest": suite.digest, "asked": study.episodes, "opponent": opponent,
             "success": ["".join("01"[int(x)] for x in row) for row in played.success],
             "unsafe": ["".join("01"[int(x)] for x in row) for row in played.unsafe],
         }  # fmt: skip
@@ -183,7 +184,8 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _played(seen: Mapping[str, Any], name: str, episodes: int) -> bool:
-    return name in seen and seen[name]["asked"] == episodes
+    known = seen.get(name, {})
+    return known.get("asked") == episodes and "opponent" in known
 
 
 def outcomes(study: DesignStudy, task: str, generator: str, suite: str, what: str) -> Array | None:

@@ -119,7 +119,7 @@ class LearnedGenerator(Generator):
         out = {self.pays: float(reward.mean())} | self._shares()
         if designed.any():
             out[f"design_{self.pays}"] = float(reward[designed].mean())
-            out["diversity"] = self._diversity(outcomes.points[0], designed)
+            out["design_distance"] = self._distance(outcomes.points[0], designed)
             weight = self.entropy + self._progress * (self.final_entropy - self.entropy)
             out |= self.designer.learn(self._proposal, reward[designed], weight)
         success = outcomes.success.mean(axis=(1, 2))
@@ -163,7 +163,7 @@ class LearnedGenerator(Generator):
         names = {"design": DESIGN, "uniform": UNIFORM, "nominal": NOMINAL}
         return {f"share_{k}": float((self._sources == v).mean()) for k, v in names.items()}
 
-    def _diversity(self, points: Array, designed: Bools) -> float:
+    def _distance(self, points: Array, designed: Bools) -> float:
         """Mean distance between two designs."""
         designs = points[designed]
         if len(designs) < 2:
