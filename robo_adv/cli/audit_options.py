@@ -11,6 +11,7 @@ from robo_adv.audit.reference import REFERENCE
 from robo_adv.audit.service import SERVICE
 from robo_adv.cli.train import check_seed
 from robo_adv.errors import RoboAdvError, unknown
+from robo_adv.imitation.demonstrations import DEMONSTRATED
 from robo_adv.levels.suites import CONFIRM, SUITES
 from robo_adv.rollout import REPORTED, SELECTION
 from robo_adv.threats.threat import PORTS
@@ -25,6 +26,7 @@ USES = {
     SUITES: "suites of levels are played on",
     CONFIRM: "suites of levels are confirmed on",
     SERVICE: "failures in service are searched on",
+    DEMONSTRATED: "demonstrations are recorded on",
 }
 
 

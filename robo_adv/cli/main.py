@@ -21,6 +21,8 @@ VERBS = {
     "train": ("Train", "train a player, alone, against opponents or by self-play; resume"),
     "attack": ("Attack", "train an adversary against a frozen victim"),
     "design": ("DesignVerb", "train on levels that a generator proposes: PLR, ACCEL, PAIRED ..."),
+    "data": ("Data", "demonstrations: record, list, show, import, export, corrupt"),
+    "imitate": ("Imitate", "learn from demonstrations: GAIL, AIRL, ASAF, BC, DAgger; resume"),
     "harden": ("Harden", "fine-tune a controller against perturbed observations or adversaries"),
     "audit": ("AuditVerb", "how a controller fails, over every port; report, videos, replays"),
     "ladder": ("LadderVerb", "attack a controller with a fixed suite; robustness card, ports"),

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.console import Console
 
-from robo_adv.agents import adversary, design, hindsight, protagonist, selfplay
+from robo_adv.agents import adversary, design, hindsight, imitator, protagonist, selfplay
+from robo_adv.agents.imitators.config import config_of_run
 from robo_adv.cli.options import find_game, need_two_players, parse_options
 from robo_adv.cli.verb import Outcome
 from robo_adv.envs.game import make_game
@@ -27,6 +28,7 @@ RECIPES: dict[str, Any] = {
     "adversary": (adversary.AdversaryConfig, adversary.train),
     "hindsight": (hindsight.HindsightConfig, hindsight.train),
     "design": (design.DesignConfig, design.train),
+    "imitate": (config_of_run, imitator.train),
 }
 
 

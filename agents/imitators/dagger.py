@@ -1,0 +1,100 @@
+"""DAgger (Ross et al. 2011): the expert labels the states that the learner gets into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from robo_adv.agents.controllers import controller
+from robo_adv.agents.imitators.cloning import Cloner
+from robo_adv.agents.imitators.collect import Collector
+from robo_adv.agents.imitators.config import ImitatorConfig
+from robo_adv.agents.imitators.lesson import Lesson
+from robo_adv.agents.imitators.networks import make_network, normalise
+from robo_adv.errors import RoboAdvError
+from robo_adv.policy import Driver
+from robo_adv.training.network import NetworkPolicy
+from robo_adv.training.state import Tensors, signed, with_prefix
+
+Array = npt.NDArray[Any]
+
+
+class Dagger:
+    """Rounds of: play, the expert's action with probability decay ** round, else one's own; add what
+    the expert would have done to the demonstrations; clone them all.
+
+    Raises:
+        RoboAdvError: no expert is named, or it does not fit.
+    """
+
+    def __init__(self, lesson: Lesson, config: ImitatorConfig) -> None:
+        task, self.own = lesson.task, config.dagger
+        self.task, self.config = task, config
+        name = config.expert or lesson.whole.card.demonstrator.name
+        expert = controller(name, task.sample, task.player)
+        self.driver = Driver(expert.policy, self.own.num_envs)
+        self.network = make_network(task, config.ppo, config.seed)
+        self.cloner = Cloner(self.network, config.clone, config.seed)
+        self.observation = lesson.steps.observation.astype(np.float32)
+        self.action = task.unit(lesson.steps.action)
+        self.collector = Collector(task.seat(self.own.num_envs), config.seed, self.driver.begin)
+        self.steps, self.rounds = 0, 0
+
+    @property
+    def policy(self) -> NetworkPolicy:
+        return NetworkPolicy(self.network)
+
+    @property
+    def beta(self) -> float:
+        """Probability of the expert's action in the round to come."""
+        return float(self.own.decay**self.rounds)
+
+    def iterate(self) -> dict[str, float]:
+        """One round."""
+        beta = self.beta
+        rollout = self.collector.play(self.own.n_steps, self._act)
+        self.steps += self.own.n_steps * self.own.num_envs
+        self.rounds += 1
+        seen = rollout.observation.reshape(-1, rollout.observation.shape[-1])
+        label = rollout.action.reshape(-1, rollout.action.shape[-1])
+        self.observation = np.concatenate([self.observation, seen])
+        self.action = np.concatenate([self.action, label])
+        normalise(self.network, self.observation)
+        pairs = torch.as_tensor(self.observation), torch.as_tensor(self.action)
+        losses = [self.cloner.epoch(pairs) for _ in range(self.config.clone.epochs)]
+        size = float(len(self.action))
+        return {**rollout.metrics, "beta": beta, "loss": losses[-1], "labelled": size}
+
+    def _act(self, observation: Array) -> tuple[Array, Array]:
+        """What is played, and what the expert would have played."""
+        label = self.task.unit(self.driver.act(observation))
+        own, _ = self.policy.predict(observation, deterministic=True)
+        asked = torch.rand(len(own), 1, generator=self.cloner.generator).numpy() < self.beta
+        return np.where(asked, label, own), label
+
+    def state(self) -> tuple[Tensors, dict[str, Any]]:
+        arrays, values = self.collector.snapshot()
+        arrays = {f"env.{name}": array for name, array in arrays.items()}
+        arrays["data.observation"], arrays["data.action"] = self.observation, self.action
+        arrays["driver.starts"] = self.driver.starts
+        for index, part in enumerate(self.driver.state or ()):
+            arrays[f"driver.state.{index}"] = np.array(part)
+        tensors = {name: torch.from_numpy(signed(array.copy())) for name, array in arrays.items()}
+        counters = {"steps": self.steps, "rounds": self.rounds, "env": values}
+        return {**self.cloner.state(), **tensors}, counters
+
+    def load_state(self, tensors: Tensors, values: Mapping[str, Any]) -> None:
+        self.cloner.load_state(tensors)
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        self.observation, self.action = arrays["data.observation"], arrays["data.action"]
+        self.collector.restore(with_prefix(arrays, "env."), values["env"])
+        self.driver.starts[:] = arrays["driver.starts"]
+        for index, part in enumerate(self.driver.state or ()):
+            if f"driver.state.{index}" not in arrays:
+                raise RoboAdvError("the checkpoint does not hold the expert's state")
+            part[:] = arrays[f"driver.state.{index}"].view(part.dtype)
+        self.steps, self.rounds = int(values["steps"]), int(values["rounds"])

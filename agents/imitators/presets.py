@@ -1,0 +1,45 @@
+"""What an imitation is made with when nothing else is said, by learner and environment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from robo_adv.agents.imitators.config import AsafConfig, ImitatorConfig, LearnerName
+from robo_adv.agents.presets import preset_of
+from robo_adv.envs.game import GAMES
+from robo_adv.imitation.config import DiscriminatorConfig
+from robo_adv.training.learner import PPOConfig
+
+_USUAL = PPOConfig(
+    num_envs=8, n_steps=256, batch_size=256, n_epochs=10, learning_rate=3e-4, net_arch=(64, 64)
+)
+PPO: dict[str, PPOConfig] = {
+    "CartPole-v1": replace(_USUAL, n_steps=128, batch_size=256, learning_rate=1e-3),
+    "Pendulum-v1": replace(
+        _USUAL, n_steps=64, batch_size=128, learning_rate=1e-3, gamma=0.95, log_std_init=0.0
+    ),
+}
+DISC: dict[str, DiscriminatorConfig] = {
+    "Pendulum-v1": DiscriminatorConfig(learning_rate=1e-3, updates=10)
+}
+STEPS = {"CartPole-v1": 40_000, "Pendulum-v1": 80_000}
+CLONING_STEPS = 20_000  # gradient steps, of which early stopping leaves most out
+DAGGER_STEPS = 16_000
+
+
+def preset(learner: LearnerName, env: str, demonstrations: str = "") -> ImitatorConfig:
+    """The config of a learner in an environment, one of our games or of Gymnasium's."""
+    steps = STEPS.get(env, 1_000_000)
+    ppo = PPO.get(env, _USUAL)
+    asaf = AsafConfig()
+    if env in GAMES:
+        usual = preset_of(env)
+        steps, ppo = usual.steps, usual.ppo
+        asaf = replace(asaf, num_envs=32, n_steps=128)
+    steps = {"bc": CLONING_STEPS, "dagger": DAGGER_STEPS}.get(learner, steps)
+    checkpoints = {"bc": 500, "dagger": 1_600}.get(learner, max(steps // 10, 1))
+    return ImitatorConfig(
+        demonstrations=demonstrations, learner=learner, ppo=ppo, asaf=asaf, steps=steps,
+        disc=DISC.get(env, DiscriminatorConfig()),
+        checkpoint_every=checkpoints,
+    )  # fmt: skip

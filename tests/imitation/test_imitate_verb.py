@@ -1,0 +1,104 @@
+"""`robo-adv imitate`: a run, its scores, going on with it, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imitation.follow import demonstrations, register
+from robo_adv.cli import main
+
+SHORT = ("--learner", "bc", "--steps", "60", "--checkpoint-every", "20", "--episodes", "20")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demonstrations(tmp_path_factory.mktemp("follow") / "demonstrations")
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    register()
+    monkeypatch.chdir(tmp_path)
+
+
+def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main.run([*arguments, "--json"]) == 0
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return data
+
+
+def _refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main.run(["imitate", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and not list(Path().rglob("runs"))
+    return err
+
+
+def test_a_run_is_scored_against_expert_and_random_actions(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = _json(capsys, "imitate", str(folder), *SHORT)
+    for name in ("last", "best"):
+        found = data["scores"][name]
+        assert found["unit"] == "return" and found["expert_on_same_scenarios"]
+        assert found["expert"]["value"] == 0.0 > found["random"]["value"]
+        assert found["score"]["low"] <= found["score"]["value"] <= found["score"]["high"]
+    assert (Path(data["folder"]) / "scores.json").is_file()
+
+
+def test_a_finished_run_plays_in_evaluate_and_trains_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _json(capsys, "imitate", str(folder), *SHORT)["folder"]
+    row = _json(capsys, "evaluate", run, "--episodes", "10")["rows"][0]
+    assert row["return"]["value"] < 0
+    on = _json(capsys, "train", "--resume", run, "--steps", "120")
+    assert on["metrics"]["steps"] >= 120
+    again = _json(capsys, "imitate", "--resume", run, "--steps", "160", "--episodes", "20")
+    assert again["metrics"]["steps"] >= 160 and "scores" in again
+
+
+def test_text_says_which_checkpoint_the_true_reward_chose(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["imitate", str(folder), *SHORT]) == 0
+    told = capsys.readouterr().out
+    assert "the true reward chose it" in told and "score (R - random)" in told
+    assert "checkpoints/last" in told.rsplit("next:", 1)[1]
+
+
+def test_gail_takes_flags_of_its_discriminator_and_of_ppo(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = _json(
+        capsys, "imitate", str(folder), "--steps", "512", "--disc.updates", "2",
+        "--disc.reward", "airl", "--ppo.n-steps", "64", "--demos", "2", "--every", "5",
+        "--episodes", "10",
+    )  # fmt: skip
+    config = json.loads((Path(data["folder"]) / "config.json").read_text())["config"]
+    assert config["disc"]["updates"] == 2 and config["disc"]["reward"] == "airl"
+    assert (config["ppo"]["n_steps"], config["demos"], config["every"]) == (64, 2, 5)
+    assert data["metrics"]["expert_accuracy"] >= 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "demonstrations"),
+        (("nowhere",), "nowhere"),
+        (("FOLDER", "--demos", "9"), "5 demonstrations"),
+        (("FOLDER", "--learner", "bc", "--control", "null"), "shuffled"),
+        (("FOLDER", "--set", "high=1.0"), "other actions"),
+        (("FOLDER", "--steps", "0"), "steps"),
+        (("FOLDER", "--learner", "dagger", "--expert", "nobody"), "nobody"),
+    ],
+)
+def test_misuse_is_refused_in_one_line(
+    folder: Path, arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(folder) if a == "FOLDER" else a for a in arguments]
+    assert words in _refused(capsys, *given)
