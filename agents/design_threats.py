@@ -6,22 +6,16 @@ the first uniformly trained student, else a student would set its own budgets.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from robo_adv.agents.audit import audit
 from robo_adv.agents.design_study import BASELINE, DesignStudy
+from robo_adv.agents.student_audits import PORTS, audited, safe_success
 from robo_adv.agents.subject import AuditConfig
-from robo_adv.errors import RoboAdvError
-from robo_adv.runs import Run
 from robo_adv.safety.bootstrap import bootstrap, mean, mean_difference
-
-PORTS = ("observation", "action", "force", "level")
 
 
 @dataclass(frozen=True)
@@ -48,22 +42,14 @@ def audit_cell(
         RoboAdvError: the student that sets the standard deviations was not audited yet.
     """
     place, first = study.place(task, generator, seed), first_of(study, task)
-    folder = place / "audit"
-    if (folder / "DONE").exists():
-        return
-    reference = None if place == first else first / "audit" / "reference.json"
-    if reference is not None and not reference.exists():
-        raise RoboAdvError(f"audit {first} first: its nominal episodes set the budgets of all")
-    config = AuditConfig(
-        controller=str(place), ports=PORTS, suite=threats.suite, episodes=threats.episodes,
-        videos=0, threads=1, reference=reference,
+    audited(
+        place / "audit",
+        AuditConfig(
+            controller=str(place), ports=PORTS, suite=threats.suite, episodes=threats.episodes,
+            videos=0, threads=1,
+            reference=None if place == first else first / "audit" / "reference.json",
+        ),
     )  # fmt: skip
-
-    def start(world: str) -> Run:
-        started = (folder / "config.json").exists()
-        return Run.open(folder) if started else Run.at(folder, world, "audit", config, config.seed)
-
-    audit(config, start)
 
 
 def collect_threats(study: DesignStudy) -> list[dict[str, Any]]:
@@ -98,13 +84,6 @@ def _curves(study: DesignStudy, task: str, generator: str) -> dict[str, Any]:
     """Per attack, and for `none`: safe success (S,) per audited student, mean over budgets."""
     found: dict[str, list[float]] = {}
     for seed in study.seeds:
-        path = study.place(task, generator, seed) / "audit" / "summary.json"
-        if not path.exists():
-            continue
-        summary: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
-        found.setdefault("none", []).append(summary["clean"]["safe_success"]["rate"])
-        for row in summary["rows"]:
-            rates = [c["safe_success"]["rate"] for c in row["cells"] if c["budget"] > 0]
-            if rates:
-                found.setdefault(row["label"], []).append(float(np.mean(rates)))
+        for name, rate in safe_success(study.place(task, generator, seed) / "audit").items():
+            found.setdefault(name, []).append(rate)
     return {name: np.array(values) for name, values in found.items()}

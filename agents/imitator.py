@@ -153,35 +153,56 @@ def scores(config: ImitatorConfig, run: Run, episodes: int) -> dict[str, Score]:
     """
     lesson = prepare(config)
     yardstick = Yardstick(lesson.task, episodes)
-    random = yardstick.measure(yardstick.random)
-    expert = _expert(config, lesson, yardstick)
-    out = {}
-    for name in ("last", "best"):
-        bundle = load_bundle(run.folder / "checkpoints" / name)
-        policy, _ = fitted_bundle(bundle.policy, lesson.task.sample, lesson.task.player)
-        found = yardstick.measure(policy)
-        if expert is not None:
-            out[name] = score(found, random, expert, yardstick.unit, paired=True)
-        else:
-            demonstrated = lesson.whole.returns
-            if yardstick.unit == "success":
-                demonstrated = lesson.whole.success[np.isfinite(lesson.whole.success)]
-            out[name] = score(found, random, demonstrated, yardstick.unit, paired=False)
-    return out
+    random, (expert, paired) = (
+        yardstick.measure(yardstick.random),
+        _expert(config, lesson, yardstick),
+    )
+    return {
+        name: score(_played(run.folder / "checkpoints" / name, lesson, yardstick), random, expert,
+                    yardstick.unit, paired)
+        for name in ("last", "best")
+    }  # fmt: skip
 
 
-def _expert(config: ImitatorConfig, lesson: Lesson, yardstick: Yardstick) -> Array | None:
-    """Values (n,) of the expert: the named one, or who demonstrated where that one can be had."""
+def values(config: ImitatorConfig, bundle: Path, episodes: int) -> dict[str, Any]:
+    """What a bundle, random actions and the expert reach on the reported scenarios: `unit` (success or
+    return), and lists (n,) `imitator`, `random`, `expert`."""
+    lesson = prepare(config)
+    yardstick = Yardstick(lesson.task, episodes)
+    expert, _ = _expert(config, lesson, yardstick)
+    found = {"imitator": _played(bundle, lesson, yardstick), "expert": expert,
+             "random": yardstick.measure(yardstick.random)}  # fmt: skip
+    return {"unit": yardstick.unit, **{name: value.tolist() for name, value in found.items()}}
+
+
+def _played(bundle: Path, lesson: Lesson, yardstick: Yardstick) -> Array:
+    """What a checkpoint reaches (n,) on the reported scenarios."""
+    policy, _ = fitted_bundle(load_bundle(bundle).policy, lesson.task.sample, lesson.task.player)
+    return yardstick.measure(policy)
+
+
+def _expert(
+    config: ImitatorConfig, lesson: Lesson, yardstick: Yardstick
+) -> tuple[Array, bool]:  # fmt: skip
+    """Values (n,) of the expert, the named one or who demonstrated, and whether they are of the same
+    scenarios: where it cannot be had, its demonstrations stand for it."""
     shown = lesson.whole.card.demonstrator
     try:
         found = controller(config.expert or shown.name, lesson.task.sample, lesson.task.player)
     except RoboAdvError:
         if config.expert:
             raise
-        return None
+        return _demonstrated(lesson, yardstick), False
     if not config.expert and shown.sha256 and found.digest != shown.sha256:
-        return None
-    return yardstick.measure(found.policy)
+        return _demonstrated(lesson, yardstick), False
+    return yardstick.measure(found.policy), True
+
+
+def _demonstrated(lesson: Lesson, yardstick: Yardstick) -> Array:
+    """What the demonstrations themselves reached."""
+    if yardstick.unit == "success":
+        return lesson.whole.success[np.isfinite(lesson.whole.success)]
+    return lesson.whole.returns
 
 
 def note(metrics: Mapping[str, float]) -> str:

@@ -19,9 +19,7 @@ PPO: dict[str, PPOConfig] = {
         _USUAL, n_steps=64, batch_size=128, learning_rate=1e-3, gamma=0.95, log_std_init=0.0
     ),
 }
-DISC: dict[str, DiscriminatorConfig] = {
-    "Pendulum-v1": DiscriminatorConfig(learning_rate=1e-3, updates=10)
-}
+DISC: dict[str, DiscriminatorConfig] = {"Pendulum-v1": DiscriminatorConfig(updates=10)}
 STEPS = {"CartPole-v1": 40_000, "Pendulum-v1": 80_000}
 CLONING_STEPS = 20_000  # gradient steps, of which early stopping leaves most out
 DAGGER_STEPS = 16_000

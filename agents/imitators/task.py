@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +15,7 @@ from robo_adv.agents.world_seat import WorldSeat
 from robo_adv.agents.worlds import make_world
 from robo_adv.envs.episode import World
 from robo_adv.envs.foreign import GymnasiumWorld
-from robo_adv.envs.foreign.scores import make_scores, one_hot
+from robo_adv.envs.foreign.scores import SCORES, one_hot
 from robo_adv.envs.game import Game
 from robo_adv.envs.seat import Seat
 from robo_adv.errors import unknown
@@ -24,22 +23,6 @@ from robo_adv.policy import Policy
 from robo_adv.training.vec_env import ResumableEnv
 
 Array = npt.NDArray[Any]
-SCORES = "scores"  # option of a Gymnasium environment whose discrete actions are chosen by scores
-
-
-def task_world(env: str, options: Mapping[str, Any], num_envs: int, threads: int = 0) -> World:
-    """One of our games or an environment of Gymnasium; with the option `scores`, one of discrete
-    actions, which the largest of n numbers in [-1, 1] chooses.
-
-    Raises:
-        RoboAdvError: it cannot be made.
-    """
-    if not options.get(SCORES):
-        return make_world(env, num_envs, options=options, threads=threads)
-    rest = {name: value for name, value in options.items() if name != SCORES}
-    world = GymnasiumWorld(partial(make_scores, env), num_envs, **rest)
-    world.options[SCORES] = True
-    return world
 
 
 class Task:
@@ -96,7 +79,7 @@ class Task:
 
     def world(self, num_envs: int) -> World:
         """Such a world of N rows."""
-        return task_world(self.env, self.options, num_envs, self.threads)
+        return make_world(self.env, num_envs, options=self.options, threads=self.threads)
 
     def seat(self, num_envs: int) -> ResumableEnv:
         """Such a world of N rows to learn in."""

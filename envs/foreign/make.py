@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from robo_adv.envs.foreign.scores import SCORES, Scores
 from robo_adv.envs.foreign.spaces import Flat
 from robo_adv.errors import DependencyError, RoboAdvError
 
@@ -23,7 +24,10 @@ _TRIAL = 8  # steps of a trial
 
 @dataclass(frozen=True)
 class Factory:
-    """Makes one environment: an id of Gymnasium's registry, or a function of the keywords."""
+    """Makes one environment: an id of Gymnasium's registry, or a function of the keywords.
+
+    The keyword `scores`, of ids alone, is not the environment's: it makes discrete actions a Box.
+    """
 
     source: str | Callable[..., Env]
     keywords: Mapping[str, Any]
@@ -37,7 +41,10 @@ class Factory:
         try:
             if not isinstance(self.source, str):
                 return self.source(**self.keywords)
-            return gymnasium.make(self.source, disable_env_checker=True, **self.keywords)
+            keywords = dict(self.keywords)
+            scores = keywords.pop(SCORES, False)
+            env = gymnasium.make(self.source, disable_env_checker=True, **keywords)
+            return Scores(env) if scores else env
         except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
             raise DependencyError(f"cannot make {self.name}: {error}") from error
         except RoboAdvError:

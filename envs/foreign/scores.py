@@ -11,6 +11,7 @@ import numpy.typing as npt
 from robo_adv.errors import RoboAdvError
 
 Array = npt.NDArray[Any]
+SCORES = "scores"  # keyword of worlds that wraps their environment like this
 
 
 class Scores(gymnasium.ActionWrapper[Any, Array, Any]):
@@ -32,15 +33,6 @@ class Scores(gymnasium.ActionWrapper[Any, Array, Any]):
 
     def action(self, action: Array) -> Any:
         return self.first + int(np.argmax(action))
-
-
-def make_scores(task: str, **keywords: Any) -> gymnasium.Env[Any, Any]:
-    """An environment of Gymnasium's registry, its discrete actions chosen by scores.
-
-    Raises:
-        RoboAdvError: it has other actions.
-    """
-    return Scores(gymnasium.make(task, disable_env_checker=True, **keywords))
 
 
 def one_hot(scores: Array) -> Array:

@@ -27,10 +27,15 @@ def check_actions(space: gymnasium.Space[Any], name: str) -> spaces.Box:
     """
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
         return space
-    raise RoboAdvError(
-        f"{name} has actions {space}; an audit needs continuous ones (a Box of floats). Choose the "
-        "environment's continuous variant if it has one (`continuous=True`), or wrap it"
+    advice = (
+        "choose the environment's continuous variant if it has one (`continuous=True`), or wrap it"
     )
+    if isinstance(space, spaces.Discrete):
+        advice = (
+            "choose the environment's continuous variant if it has one (`--set continuous=true`), or "
+            "let the largest of n scores choose the action (`--set scores=true`)"
+        )
+    raise RoboAdvError(f"{name} has actions {space}; needed are continuous ones (a Box): {advice}")
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,11 @@ class DiscriminatorConfig:
     activation: Literal["tanh", "relu"] = "tanh"
     loss: Literal["bce", "least-squares", "mixup"] = "bce"
     reward: Literal["gail", "negative", "airl", "fairl", "bounded", "amp"] = "gail"
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     batch_size: int = 256  # rows of the expert, and as many of the learner
     updates: int = 20  # gradient steps per round
-    spectral_norm: bool = True  # slopes are then at most 1, and a one-sided penalty is always 0
-    gradient_penalty: float = 0.0  # weight; 10 is usual, without spectral_norm
+    spectral_norm: bool = False  # slopes are then at most 1, and a one-sided penalty is always 0
+    gradient_penalty: float = 10.0  # weight
     gradient_penalty_target: float = 1.0
     gradient_penalty_side: regularisers.Side = "one"
     r1: float = 0.0  # weight of half the squared gradient at the expert's samples

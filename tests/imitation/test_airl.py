@@ -72,7 +72,7 @@ def test_the_learned_reward_is_the_experts_log_probability() -> None:
         inputs="shaped",
         reward="airl",
         net_arch=(32, 32),
-        spectral_norm=False,
+        gradient_penalty=0.0,
         entropy=0.0,
         learning_rate=3e-3,
         batch_size=512,

@@ -172,7 +172,7 @@ def test_the_card_says_how_episodes_were_chosen() -> None:
         ({"controller": "zoo:hopper-s2"}, "made for 'agent' in Hopper-v5, not for RecordedCart-v0"),
         ({"player": "kicker"}, "unknown player of RecordedCart-v0 'kicker'"),
         ({"opponent": "zero"}, "one player and no opponents; leave out --opponent"),
-        ({"env": "CartPole-v1"}, "needs continuous ones"),
+        ({"env": "CartPole-v1"}, "needed are continuous ones"),
         ({"env": "Nowhere-v9"}, "Nowhere"),
     ],
 )  # fmt: skip

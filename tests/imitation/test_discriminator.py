@@ -15,7 +15,7 @@ from robo_adv.imitation.transitions import Transitions
 
 HALF = np.array([0.5, -0.25, 0.0])  # the expert's mean; the learner's is its negative
 PLAIN = DiscriminatorConfig(
-    inputs="state", net_arch=(), learning_rate=2e-2, spectral_norm=False, entropy=0.0, updates=150
+    inputs="state", net_arch=(), learning_rate=2e-2, gradient_penalty=0.0, entropy=0.0, updates=150
 )
 HIDDEN = replace(PLAIN, net_arch=(32, 32), learning_rate=3e-3)
 

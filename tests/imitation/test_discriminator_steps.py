@@ -16,7 +16,7 @@ from robo_adv.imitation.discriminator import Discriminator, DiscriminatorConfig
 from robo_adv.imitation.transitions import Transitions
 
 BASE = DiscriminatorConfig(
-    net_arch=(16, 16), batch_size=32, updates=3, spectral_norm=False, learning_rate=3e-3
+    net_arch=(16, 16), batch_size=32, updates=3, gradient_penalty=0.0, learning_rate=3e-3
 )
 CONFIGS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -242,8 +242,9 @@ def test_images_are_told_apart_by_a_small_cnn(inputs: Any) -> None:
 
     expert, learner = steps(250), steps(0)
     config = DiscriminatorConfig(
-        inputs=inputs, augment=("shift", "cutout", "brightness"), learning_rate=3e-3
-    )
+        inputs=inputs, augment=("shift", "cutout", "brightness"), learning_rate=3e-3,
+        gradient_penalty=0.0, spectral_norm=True,
+    )  # fmt: skip
     discriminator = Discriminator((3, 64, 64), 2, config)
     discriminator.fit_normaliser(expert)
     generator = _generator()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import gymnasium
@@ -14,7 +13,7 @@ from imitation.follow import ENV, LENGTH, register
 from robo_adv.agents.imitators.task import Task
 from robo_adv.agents.world_seat import WorldSeat
 from robo_adv.envs.foreign import GymnasiumWorld
-from robo_adv.envs.foreign.scores import Scores, make_scores, one_hot
+from robo_adv.envs.foreign.scores import Scores, one_hot
 from robo_adv.errors import RoboAdvError
 from robo_adv.training.learner import Learner, PPOConfig, Threads
 
@@ -61,18 +60,19 @@ def test_an_end_of_the_environments_own_is_a_termination() -> None:
     assert info["final_info"]["return"].max() < -0.01
 
 
-@pytest.mark.parametrize("env", ["Pendulum-v1", "scores"])
-def test_a_restored_seat_goes_on_to_the_bit(env: str) -> None:
-    source: Any = partial(make_scores, "CartPole-v1") if env == "scores" else env
+@pytest.mark.parametrize(
+    ("env", "options", "size"), [("Pendulum-v1", {}, 1), ("CartPole-v1", {"scores": True}, 2)]
+)
+def test_a_restored_seat_goes_on_to_the_bit(env: str, options: dict[str, Any], size: int) -> None:
     rng = np.random.default_rng(0)
-    seat, size = _seat(source, 3), 2 if env == "scores" else 1
+    seat = _seat(env, 3, **options)
     seat.reset(seed=[1, 2, 3])
     for _ in range(30):
         seat.step(rng.uniform(-1, 1, (3, size)))
     arrays, values = seat.snapshot()
     ahead = rng.uniform(-1, 1, (40, 3, size))
     expected = [seat.step(action) for action in ahead]
-    other = _seat(source, 3)
+    other = _seat(env, 3, **options)
     other.restore(arrays, values)
     for action, (seen, reward, terminated, truncated, _) in zip(ahead, expected, strict=True):
         found = other.step(action)
@@ -110,6 +110,8 @@ def test_what_is_played_is_clipped_scaled_and_undone() -> None:
     scores = Task("CartPole-v1", {"scores": True})
     assert scores.played([[0.2, -0.7]]).tolist() == [[1.0, -1.0]]
     assert scores.sample.id == "CartPole-v1"
+    with pytest.raises(RoboAdvError, match="scores=true"):
+        Task("CartPole-v1", {})
 
 
 def test_ppo_learns_in_a_seat() -> None:

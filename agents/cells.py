@@ -1,0 +1,66 @@
+"""Cells of studies: work that is done several at a time, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from itertools import islice
+
+Cell = tuple[str, str, int]  # task, what is compared, training seed
+Work = Callable[[str, str, int], None]
+Tell = Callable[[int, int, str], None]
+
+
+def run_cells(cells: Sequence[Cell], work: Work, tell: Tell, jobs: int) -> None:
+    """Do the work of every cell, `jobs` at a time.
+
+    Args:
+        work: can be pickled, and leaves what is done already. tell: hears of cells done, of all, and
+            the last one's name.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the cells that ran were stopped by it, none was begun after it.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the processes that are started here
+    context = multiprocessing.get_context("spawn")
+    jobs, left = min(jobs, len(cells)), iter(cells)
+    waiting: dict[Future[None], Cell] = {}
+    done = 0
+    if not cells:
+        return
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        while True:
+            for cell in islice(left, jobs - len(waiting)):  # a queue would outlive Ctrl-C
+                with _deaf():
+                    waiting[pool.submit(_stoppable, work, cell)] = cell
+            if not waiting:
+                return
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                future.result()
+                task, what, seed = waiting.pop(future)
+                done += 1
+                tell(done, len(cells), f"{task} {what}, seed {seed}")
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ignore Ctrl-C, as do processes that are started meanwhile: one that has nothing to do yet, or no
+    more, would print a traceback."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stoppable(work: Work, cell: Cell) -> None:
+    """What a process does: Ctrl-C stops the work, and who asked for it hears of it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        work(*cell)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
