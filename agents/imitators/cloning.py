@@ -91,14 +91,14 @@ class Clone:
         self.steps, self.waited, self.lowest = 0, 0, float("inf")
 
     def _split(self, lesson: Lesson) -> tuple[Pairs, Pairs | None]:
-        """Pairs to learn from, and held out ones: whole episodes if every step of several is there,
-        else steps."""
+        """Pairs to learn from, and held out ones: whole episodes if the share makes at least one of them
+        and every step is there, else steps."""
         steps, config = lesson.steps, self.config
         n = len(steps)
         rng = np.random.default_rng(config.seed)
         groups, lengths = n, lesson.episodes.lengths
         group = np.arange(n)
-        if config.every == 1 and len(lengths) > 1:
+        if config.every == 1 and len(lengths) * config.clone.validation >= 1.0:
             groups, group = len(lengths), np.repeat(np.arange(len(lengths)), lengths)
         few = round(config.clone.validation * groups)
         if config.clone.validation and groups > 1:

@@ -27,7 +27,8 @@ class CloneConfig:
     """Behavioural cloning, by itself and in DAgger's rounds.
 
     Attributes:
-        validation: share of the demonstrations (whole episodes) that early stopping looks at.
+        validation: share of the demonstrations that early stopping looks at: whole episodes, or steps
+            where the share is less than one episode.
         patience: epochs without a lower validation loss after which it stops.
         entropy: weight of the bonus. epochs: per round of DAgger.
     """
