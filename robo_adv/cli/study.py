@@ -22,7 +22,7 @@ from robo_adv.agents.study_pictures import study_figures
 from robo_adv.cli.verb import Outcome
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels.generator import GENERATORS
-from robo_adv.levels.measures import MEANINGS
+from robo_adv.levels.statistics import MEANINGS
 from robo_adv.runs import versions
 
 
