@@ -13,11 +13,12 @@ import pytest
 
 from robo_adv.agents import design, design_pictures
 from robo_adv.agents.design import DesignConfig, read_record, space_of
-from robo_adv.agents.design_pictures import film, pictures, spread, telling
+from robo_adv.agents.design_pictures import apart, film, pictures, spread, telling
 from robo_adv.agents.design_study import SEEN, DesignStudy, collect, outcomes, run_cell
 from robo_adv.agents.parts import part
 from robo_adv.cli import main
 from robo_adv.errors import RoboAdvError
+from robo_adv.rollout import REPORTED, Episodes, scenarios
 from robo_adv.runs import Run
 from robo_adv.training.learner import PPOConfig, Threads
 
@@ -61,9 +62,22 @@ def test_the_film_shows_both_students_where_they_differ_most(
     made = film(run, config, tmp_path / "students.mp4", width=160, height=120)
     assert (made.width, made.height) == (320, 120)
     assert len(made.takes) == 2
+    assert made.takes[0][0].seed in range(REPORTED, REPORTED + design_pictures.CANDIDATES)
     for first, second in zip(*made.takes, strict=True):
         np.testing.assert_array_equal(first.states[0], second.states[0])
         assert not np.array_equal(first.states[-1], second.states[-1])
+
+
+def test_the_film_prefers_levels_that_the_shown_antagonist_alone_solves() -> None:
+    def episodes(winner: list[int], returns: list[float]) -> Episodes:
+        some, n = np.array(returns), len(returns)
+        return Episodes(
+            ("arm",), scenarios(0, n), np.array(winner), some, some > 9, some > 9, {"arm": some}, {}
+        )
+
+    protagonist = episodes([0, -1, -1, -1], [5.0, 1.0, 1.0, 4.0])
+    antagonist = episodes([0, 0, -1, 0], [5.0, 2.0, 8.0, 6.0])
+    assert apart(protagonist, antagonist, "arm").tolist() == [3, 1, 2, 0]
 
 
 def test_a_run_of_one_student_has_no_film() -> None:
