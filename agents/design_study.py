@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -136,16 +139,43 @@ def run(
     cells, work = list(study.cells() if cells is None else cells), work or run_cell
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the processes that are started here
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(study.jobs, len(cells)), mp_context=context) as pool:
-        waiting = {pool.submit(work, study, *cell): cell for cell in cells}
-        try:
-            for done, future in enumerate(as_completed(waiting), start=1):
+    jobs, left = min(study.jobs, len(cells)), iter(cells)
+    waiting: dict[Future[None], Cell] = {}
+    done = 0
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        while True:
+            for cell in islice(
+                left, jobs - len(waiting)
+            ):  # no more, else Ctrl-C would leave a queue
+                with _deaf():
+                    waiting[pool.submit(_stoppable, work, study, cell)] = cell
+            if not waiting:
+                return
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 future.result()
-                task, generator, seed = waiting[future]
+                task, generator, seed = waiting.pop(future)
+                done += 1
                 tell(done, len(cells), f"{task} {generator}, seed {seed}")
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ctrl-C waits, also in processes that are started meanwhile: while they start, and when they have
+    nothing to do, it would print a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stoppable(work: Work, study: DesignStudy, cell: Cell) -> None:
+    """What a process does: Ctrl-C, also one that waited, stops the work, and `run` hears of it."""
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        work(study, *cell)
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def run_cell(study: DesignStudy, task: str, generator: str, seed: int) -> None:
@@ -168,7 +198,7 @@ def run_cell(study: DesignStudy, task: str, generator: str, seed: int) -> None:
             "success": ["".join("01"[int(x)] for x in row) for row in played.success],
             "unsafe": ["".join("01"[int(x)] for x in row) for row in played.unsafe],
         }  # fmt: skip
-    write_text(folder / SEEN, json.dumps(seen, indent=1) + "\n")
+        write_text(folder / SEEN, json.dumps(seen, indent=1) + "\n")
 
 
 def suites_of(config: design.DesignConfig, names: Sequence[str]) -> list[LevelSuite]:
