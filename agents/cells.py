@@ -48,19 +48,19 @@ def run_cells(cells: Sequence[Cell], work: Work, tell: Tell, jobs: int) -> None:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Ignore Ctrl-C, as do processes that are started meanwhile: one that has nothing to do yet, or no
-    more, would print a traceback."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C waits, also in processes that are started meanwhile: while they start, and when they have
+    nothing to do, it would print a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stoppable(work: Work, cell: Cell) -> None:
-    """What a process does: Ctrl-C stops the work, and who asked for it hears of it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """What a process does: Ctrl-C, also one that waited, stops it, and `run_cells` hears of that."""
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         work(*cell)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -22,7 +22,7 @@ from robo_adv.envs.game import make_game
 from robo_adv.errors import DependencyError, RoboAdvError
 from robo_adv.levels import DesignSpace, Level, Parameter
 from robo_adv.levels.feasible import values_of
-from robo_adv.rollout import REPORTED
+from robo_adv.rollout import REPORTED, Episodes, play, scenarios
 from robo_adv.runs import Run
 from robo_adv.video import LineUp, Recording, record
 
@@ -32,6 +32,7 @@ MOMENTS = 4  # rows of the gallery: when in training
 EACH = 5  # levels per moment
 BINS = 24  # of training, for the distributions
 FILMED = 3  # levels of the film
+CANDIDATES = 24  # levels that it is chosen from
 _NUMBERS = (("regret", "return"), ("level_score", ""), ("diversity", "of uniform levels"),
             ("repaired_rate", "of levels"))  # fmt: skip
 
@@ -216,14 +217,22 @@ def telling(rounds: Sequence[Mapping[str, Any]], space: DesignSpace, count: int)
     return [space.decode(point) for _, point in found[:count]]
 
 
+def apart(protagonist: Episodes, antagonist: Episodes, player: str) -> Array:
+    """Rows (n,) of the same scenarios, first those that the antagonist alone won, then by its lead."""
+    alone = antagonist.won(player).astype(int) - protagonist.won(player)
+    return np.lexsort((protagonist.returns[player] - antagonist.returns[player], -alone))
+
+
 def film(run: Run, config: DesignConfig, path: Path, **look: Any) -> Recording:
-    """Protagonist and antagonist side by side on the levels where they differ most.
+    """Protagonist and antagonist side by side, as they act without exploring, on those of the
+    `telling` levels where they differ most.
 
     Raises:
         RoboAdvError: as `telling`, or the run has no checkpoint. DependencyError: nothing can be
             rendered here.
     """
-    levels = telling(read_record(run), space_of(config), FILMED)
+    levels = telling(read_record(run), space_of(config), CANDIDATES)
+    seeds = scenarios(REPORTED, len(levels))
     others = bind(config.game, config.options, config.player, config.opponents)
     names = dict.fromkeys(others, ", ".join(config.opponents))
     last = run.folder / "checkpoints" / "last"
@@ -236,7 +245,13 @@ def film(run: Run, config: DesignConfig, path: Path, **look: Any) -> Recording:
             (name_of(0), last), (name_of(1), last.with_name(f"{last.name}-{name_of(1)}"))
         )
     ]  # fmt: skip
+    game = make_game(config.game, len(levels), threads=1, **config.options)
+    try:
+        both = [play(game, lineup.policies, seeds, levels) for lineup in lineups]
+    finally:
+        game.close()
+    shown = apart(both[0], both[1], config.player)[:FILMED]
     return record(
         path, lambda n: make_game(config.game, n, threads=1, **config.options), lineups,
-        [REPORTED + i for i in range(len(levels))], levels=levels, **look,
+        [int(seeds[j]) for j in shown], levels=[levels[j] for j in shown], **look,
     )  # fmt: skip

@@ -8,11 +8,9 @@ larger later.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robo_adv.agents import design
+from robo_adv.agents.cells import Cell
 from robo_adv.agents.generalisation import LevelsConfig, play_suite, prepare
 from robo_adv.agents.parts import part
 from robo_adv.errors import RoboAdvError, unknown
@@ -31,7 +30,6 @@ from robo_adv.runs import Run, plain, write_text
 from robo_adv.training.learner import Threads
 
 Array = npt.NDArray[Any]
-Cell = tuple[str, str, int]  # task, generator, seed
 BASELINE = "uniform"
 SEEN = "levels.json"  # what a cell's student did on the suites
 MEASURES = ("mean", "cvar10", "cvar1", "iqm", "solved")
@@ -80,7 +78,7 @@ class DesignStudy:
             raise RoboAdvError("jobs and episodes must be at least 1, and steps at least 0")
 
     def cells(self) -> Iterator[Cell]:
-        """All of them, one seed of everything before the next."""
+        """(task, generator, seed): all of them, one seed of everything before the next."""
         for seed in self.seeds:
             for task in self.tasks:
                 for generator in self.generators:
@@ -103,9 +101,6 @@ class DesignStudy:
         )  # fmt: skip
 
 
-Work = Callable[[DesignStudy, str, str, int], None]
-
-
 def compute(study: DesignStudy) -> dict[str, float]:
     """What is left to do, before it is done: cells, environment steps, and hours by a short trial of
     each task (plain PPO, one core)."""
@@ -121,31 +116,6 @@ def compute(study: DesignStudy) -> dict[str, float]:
         hours += cells * study.steps_of(task) / trial.steps * (time.process_time() - began) / 3600
     steps = sum(cells * study.steps_of(task) for task, cells in left.items())
     return {"cells": float(sum(left.values())), "steps": float(steps), "hours": hours / study.jobs}
-
-
-def run(
-    study: DesignStudy, tell: Callable[[int, int, str], None], work: Work | None = None,
-    cells: Sequence[Cell] | None = None,
-) -> None:  # fmt: skip
-    """Train and measure every cell, several at a time.
-
-    Args:
-        tell: hears of cells done, of all, and the last one's name. work: in place of `run_cell`.
-        cells: only these.
-    """
-    cells, work = list(study.cells() if cells is None else cells), work or run_cell
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by the processes that are started here
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(study.jobs, len(cells)), mp_context=context) as pool:
-        waiting = {pool.submit(work, study, *cell): cell for cell in cells}
-        try:
-            for done, future in enumerate(as_completed(waiting), start=1):
-                future.result()
-                task, generator, seed = waiting[future]
-                tell(done, len(cells), f"{task} {generator}, seed {seed}")
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
 def run_cell(study: DesignStudy, task: str, generator: str, seed: int) -> None:
@@ -168,7 +138,7 @@ def run_cell(study: DesignStudy, task: str, generator: str, seed: int) -> None:
             "success": ["".join("01"[int(x)] for x in row) for row in played.success],
             "unsafe": ["".join("01"[int(x)] for x in row) for row in played.unsafe],
         }  # fmt: skip
-    write_text(folder / SEEN, json.dumps(seen, indent=1) + "\n")
+        write_text(folder / SEEN, json.dumps(seen, indent=1) + "\n")
 
 
 def suites_of(config: design.DesignConfig, names: Sequence[str]) -> list[LevelSuite]:

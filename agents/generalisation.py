@@ -20,7 +20,8 @@ from robo_adv.envs.episode import World
 from robo_adv.envs.game import Game
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels import DesignSpace
-from robo_adv.levels.measures import TAILS, enough, measures, worst
+from robo_adv.levels.measures import enough, measures, worst
+from robo_adv.levels.statistics import TAILS
 from robo_adv.levels.suite_files import KINDS, changed, has_presets, make_suite
 from robo_adv.levels.suites import GRID, LevelSuite, solved_map
 from robo_adv.policy import Policy

@@ -16,7 +16,7 @@ from scipy import stats
 
 from robo_adv.agents.generalisation import Played, sweep_of
 from robo_adv.levels import DesignSpace, Parameter
-from robo_adv.levels.measures import SOLVED
+from robo_adv.levels.statistics import SOLVED
 from robo_adv.levels.suites import told
 from robo_adv.runs import write_with
 from robo_adv.safety.statistics import Rate

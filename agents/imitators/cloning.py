@@ -91,7 +91,7 @@ class Clone:
         self.steps, self.waited, self.lowest = 0, 0, float("inf")
 
     def _split(self, lesson: Lesson) -> tuple[Pairs, Pairs | None]:
-        """Pairs to learn from, and held out ones: whole episodes if the share makes at least one of them
+        """Pairs to learn from, and held out ones: whole episodes if the share makes one of them
         and every step is there, else steps."""
         steps, config = lesson.steps, self.config
         n = len(steps)

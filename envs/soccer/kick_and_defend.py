@@ -207,10 +207,11 @@ class KickAndDefend(Game):
     # Levels and starts.
 
     def apply_levels(self, ids: Ints) -> None:
-        self._writer.write(self, ids)
+        changed = self._writer.write(self, ids)
         if self.posts.count:
             self.posts.apply(self, ids)
-        self.batch.set_const(ids)
+        if len(changed):  # what it takes is most of a level's cost
+            self.batch.set_const(changed)
 
     def start(self, ids: Ints, u: Array) -> tuple[Array, Array]:
         length, spread = self.scale.length, self.level(ids, "start_spread")

@@ -102,11 +102,13 @@ class Writer:
             self.bodies[player] = np.flatnonzero(model.body_rootid == root)
             self.motors[player] = np.arange(model.nu)[game.ctrl_slice(player)]
 
-    def write(self, game: KickAndDefend, ids: Ints) -> None:
-        """The values of simulations `ids`, from `game.params`."""
+    def write(self, game: KickAndDefend, ids: Ints) -> Ints:
+        """The values of simulations `ids`, from `game.params`; returns those that got other masses,
+        on which MuJoCo's constants (`set_const`) depend."""
         expand, value, nominal = game.batch.expand, game.params, self.nominal
         mass, inertia = expand("body_mass"), expand("body_inertia")
         gain, friction = expand("actuator_gainprm"), expand("geom_friction")
+        before = mass[ids]  # a copy
         weight = value["ball_mass"][ids]
         ratio = weight / nominal["body_mass"][self.ball]
         mass[ids, self.ball] = weight
@@ -125,6 +127,7 @@ class Writer:
         wider = (value["goal_half_width"][ids] - game.pitch.goal_half_width)[:, None]
         y = nominal["geom_pos"][self.goal_posts, 1]
         expand("geom_pos")[rows, self.goal_posts, 1] = y + np.array([1.0, -1.0]) * wider
+        return ids[(mass[ids] != before).any(axis=1)]
 
 
 def extent(model: mujoco.MjModel, root: str) -> float:

@@ -15,13 +15,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from robo_adv.agents import design_study
-from robo_adv.agents.design_study import BASELINE, DesignStudy, collect, compute
+from robo_adv.agents.cells import run_cells
+from robo_adv.agents.design_study import BASELINE, DesignStudy, collect, compute, run_cell
 from robo_adv.agents.design_threats import Threats, audit_cell, collect_threats, first_of
 from robo_adv.agents.study_pictures import study_figures
 from robo_adv.cli.verb import Outcome
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels.generator import GENERATORS
-from robo_adv.levels.measures import MEANINGS
+from robo_adv.levels.statistics import MEANINGS
 from robo_adv.runs import versions
 
 
@@ -85,7 +86,7 @@ class StudyDesign:
 
 def _audit(study: DesignStudy, console: Console) -> None:
     """Audit every student, those that set the budgets first."""
-    cells, work = list(study.cells()), partial(_audited, Threats())
+    cells, work = list(study.cells()), partial(audit_cell, study, Threats())
     first = [c for c in cells if study.place(*c) == first_of(study, c[0])]
     if missing := {c[0] for c in cells} - {c[0] for c in first}:
         raise RoboAdvError(
@@ -96,17 +97,13 @@ def _audit(study: DesignStudy, console: Console) -> None:
         task = bar.add_task("auditing", total=None)
         for some in (first, [c for c in cells if c not in first]):
             if some:
-                design_study.run(
-                    study,
+                run_cells(
+                    some, work,
                     lambda done, total, name: bar.update(
                         task, completed=done, total=total, description=f"audited: {name}"
                     ),
-                    work, some,
+                    study.jobs,
                 )  # fmt: skip
-
-
-def _audited(threats: Threats, study: DesignStudy, task: str, generator: str, seed: int) -> None:
-    audit_cell(study, threats, task, generator, seed)
 
 
 def print_threats(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -133,12 +130,13 @@ def _run(study: DesignStudy, console: Console) -> None:
     )
     with Progress(console=console) as bar:
         task = bar.add_task("training", total=None)
-        design_study.run(
-            study,
+        run_cells(
+            list(study.cells()), partial(run_cell, study),
             lambda done, total, name: bar.update(
                 task, completed=done, total=total, description=f"done: {name}"
             ),
-        )
+            study.jobs,
+        )  # fmt: skip
 
 
 def print_rows(

@@ -2,94 +2,26 @@
 
 `success` is (L, K): level, episode; or (S, L, K) for S controllers that were trained from different
 seeds and met the same levels and scenarios.
-
-Tails are ranked on one half of each level's episodes and measured on the other, then the other way
-round: ranked and measured on the same episodes, the worst levels are those with bad luck, and even
-equal levels look unequal. What is measured so is the success on the levels that K / 2 episodes show to
-be the worst, an upper bound of the success on the truly worst ones; more episodes per level bring it
-down to that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from robo_adv.audit.ladder_numbers import interquartile_mean
 from robo_adv.errors import RoboAdvError, unknown
+from robo_adv.levels.statistics import STATISTICS, TAILS, Statistic
 from robo_adv.safety.bootstrap import Estimate, bootstrap, interval
 from robo_adv.safety.statistics import Rate
 
 Array = npt.NDArray[Any]
-SOLVED = 0.5  # success from which on a level counts as solved
 REPS = 2_000
 IN_TAIL = 20  # levels that an estimate of a tail should rest on
-
-
-def split_tail(success: Array, alpha: float) -> Array:
-    """Success on the worst share `alpha` of levels, ranked on one half of the episodes and measured on
-    the other, both ways: (..., L, K) -> (...).
-
-    Levels that tie at the edge of the tail share the places left in it.
-
-    Raises:
-        RoboAdvError: fewer than two episodes per level, or alpha outside 0..1.
-    """
-    if success.shape[-1] < 2:
-        raise RoboAdvError(
-            "the worst levels are found on one half of each level's episodes and measured on the "
-            f"other, so two episodes per level are the least, got {success.shape[-1]}"
-        )
-    if not 0.0 < alpha <= 1.0:
-        raise RoboAdvError(f"a tail is a share of the levels in (0, 1], got {alpha:g}")
-    even, odd = success[..., 0::2].mean(axis=-1), success[..., 1::2].mean(axis=-1)
-    return 0.5 * (_tail(even, odd, alpha) + _tail(odd, even, alpha))
-
-
-def _tail(rank: Array, value: Array, alpha: float) -> Array:
-    """Mean of `value` (..., L) over the share `alpha` of the smallest `rank` (..., L)."""
-    size = max(alpha * rank.shape[-1], 1.0)
-    edge = np.sort(rank, axis=-1)[..., int(np.ceil(round(size, 9))) - 1, None]
-    below, tied = rank < edge, rank == edge
-    share = (size - below.sum(axis=-1)) / tied.sum(axis=-1)
-    inside, at = (np.where(chosen, value, 0.0).sum(axis=-1) for chosen in (below, tied))
-    return np.asarray((inside + share * at) / size)
-
-
-def _mean(success: Array) -> Array:
-    return np.asarray(success.mean(axis=(-2, -1)))
-
-
-def _solved(success: Array) -> Array:
-    return np.asarray((success.mean(axis=-1) >= SOLVED).mean(axis=-1))
-
-
-def _iqm(success: Array) -> Array:
-    return interquartile_mean(success.mean(axis=-1).reshape(-1, success.shape[-2])).reshape(
-        success.shape[:-2]
-    )
-
-
-Statistic = Callable[[Array], Array]  # (..., L, K) -> (...)
-STATISTICS: Mapping[str, Statistic] = {
-    "mean": _mean,
-    "cvar10": partial(split_tail, alpha=0.1),
-    "cvar1": partial(split_tail, alpha=0.01),
-    "iqm": _iqm,
-    "solved": _solved,
-}
-TAILS = {"cvar10": 0.1, "cvar1": 0.01}
-MEANINGS = {
-    "mean": "mean success", "cvar10": "success on the worst 10 % of levels",
-    "cvar1": "success on the worst 1 % of levels",
-    "iqm": "interquartile mean of the levels' success",
-    "solved": f"share of levels with success of at least {SOLVED:g}",
-}  # fmt: skip
+_ENTRIES = 200_000  # numbers that are resampled at once: a few MB, which stay in the cache
 
 
 def estimate(success: Array, name: str, *, drawn: bool = True, reps: int = REPS) -> Estimate:
@@ -137,12 +69,8 @@ def over_seeds(success: Array, name: str, *, reps: int = REPS) -> Estimate:
     statistic, (seeds, n) = _statistic(name), success.shape[:2]
     if seeds == 1:
         return estimate(success[0], name, reps=reps)
-    rng = np.random.default_rng(0)
-    value = float(_method(statistic, name, success))
-    draws = np.empty(reps)
-    for r in range(reps):
-        rows, columns = rng.integers(seeds, size=seeds), rng.integers(n, size=n)
-        draws[r] = _method(statistic, name, success[rows][:, columns])
+    rows, columns = _drawn((seeds, n), reps)
+    value, draws = _resampled(statistic, name, success, rows, columns)
     return interval(value, draws, seeds)
 
 
@@ -159,22 +87,62 @@ def gain(first: Array, second: Array, name: str, *, reps: int = REPS) -> Estimat
             f"methods are compared on the same levels and episodes, got {first.shape[1:]} and "
             f"{second.shape[1:]}"
         )
-    statistic, n, rng = _statistic(name), first.shape[1], np.random.default_rng(0)
-    value = float(_method(statistic, name, first) - _method(statistic, name, second))
-    draws = np.empty(reps)
-    for r in range(reps):
-        columns = rng.integers(n, size=n)
-        parts = [s[rng.integers(len(s), size=len(s))][:, columns] for s in (first, second)]
-        draws[r] = _method(statistic, name, parts[0]) - _method(statistic, name, parts[1])
+    statistic, n = _statistic(name), first.shape[1]
+    columns, *rows = _drawn((n, len(first), len(second)), reps)
+    value, draws = _resampled(statistic, name, first, rows[0], columns)
+    less, fewer = _resampled(statistic, name, second, rows[1], columns)
     fewest = min(len(first), len(second))
-    return interval(value, draws, fewest if fewest > 1 else n)
+    return interval(value - less, draws - fewer, fewest if fewest > 1 else n)
 
 
-def _method(statistic: Statistic, name: str, success: Array) -> Any:
-    """The measure of a method from (S, L, K)."""
-    if name == "iqm":
-        return statistic(success.reshape(-1, success.shape[-1]))
-    return statistic(success).mean()
+@lru_cache(maxsize=8)  # a table draws the same for each of its measures and methods
+def _drawn(sizes: tuple[int, ...], reps: int) -> tuple[Array, ...]:
+    """For every size n, which of n things `reps` resamples hold, (reps, n)."""
+    rng = np.random.default_rng(0)
+    drawn = tuple(np.empty((reps, n), dtype=np.int64) for n in sizes)
+    for r in range(reps):
+        for index in drawn:
+            index[r] = rng.integers(index.shape[1], size=index.shape[1])
+    return drawn
+
+
+def _resampled(
+    statistic: Statistic, name: str, success: Array, rows: Array, columns: Array
+) -> tuple[float, Array]:
+    """The measure of a method from (S, L, K), and of its resamples (reps,) with training seeds `rows`
+    (reps, S) and levels `columns` (reps, L).
+
+    Levels differ in few ways (with K episodes a success rate has K + 1 values), so that it takes only
+    how often each kind of level was drawn.
+    """
+    seeds, n = success.shape[:2]
+    levels = statistic.of_levels(success)  # (S, L, C)
+    kinds, kind = np.unique(levels.reshape(seeds * n, -1), axis=0, return_inverse=True)
+    is_kind = kind.reshape(seeds, n, 1) == np.arange(len(kinds))  # (S, L, M)
+    at_once = max(1, _ENTRIES // max(n, seeds * len(kinds)))
+    parts = [
+        _method(statistic, name, kinds, _times(is_kind, rows[part], columns[part]))
+        for part in (slice(k, k + at_once) for k in range(0, len(rows), at_once))
+    ]
+    itself = _method(statistic, name, kinds, is_kind.sum(axis=1)[None].astype(np.float64))
+    return float(itself[0]), np.concatenate(parts)
+
+
+def _times(is_kind: Array, rows: Array, columns: Array) -> Array:
+    """How often each kind of level is in resamples, (reps, S, M) from (S, L, M)."""
+    (reps, n), (seeds, _, kinds) = columns.shape, is_kind.shape
+    flat = (columns + n * np.arange(reps)[:, None]).ravel()
+    weights = np.bincount(flat, minlength=reps * n).reshape(reps, n).astype(np.float64)
+    of_all = weights @ is_kind.transpose(1, 0, 2).reshape(n, seeds * kinds)
+    return np.asarray(of_all.reshape(reps, seeds, kinds)[np.arange(reps)[:, None], rows])
+
+
+def _method(statistic: Statistic, name: str, kinds: Array, times: Array) -> Array:
+    """The measure of methods from kinds of levels (M, C) and how often each controller has them,
+    (reps, S, M) -> (reps,)."""
+    if name == "iqm":  # of all controllers' levels together
+        return statistic.over(kinds, times.sum(axis=1))
+    return np.asarray(statistic.over(kinds, times).mean(axis=1))
 
 
 @dataclass(frozen=True)

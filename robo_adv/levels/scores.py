@@ -38,12 +38,16 @@ def mean_mean(antagonist: Array, protagonist: Array) -> Array:
 
 def flexible_regret(first: Array, second: Array) -> Array:
     """Regret (n,) max(best) - mean(other) of returns (n, K) each; per level, the best is the student
-    with the higher maximum.
+    with the higher maximum and, where these are equal, as successes often are, the higher mean.
 
-    Source: flexible PAIRED of social_rl, the code of Dennis et al. 2020.
+    Source: flexible PAIRED of social_rl, the code of Dennis et al. 2020; there the antagonist is the
+    best of equals, so that the antagonist's weaknesses would never count.
     """
-    other = np.where(first.max(axis=-1) >= second.max(axis=-1), second.mean(-1), first.mean(-1))
-    return np.asarray(np.maximum(first.max(axis=-1), second.max(axis=-1)) - other)
+    one, two = first.max(axis=-1), second.max(axis=-1)
+    mean_one, mean_two = first.mean(axis=-1), second.mean(axis=-1)
+    of_equals = np.minimum(mean_one, mean_two)
+    other = np.where(one == two, of_equals, np.where(one > two, mean_two, mean_one))
+    return np.asarray(np.maximum(one, two) - other)
 
 
 def population_regret(returns: Array) -> Array:

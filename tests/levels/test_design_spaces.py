@@ -193,3 +193,35 @@ def test_every_broken_level_above_belongs_to_a_constraint() -> None:
 def test_an_impossible_number_of_obstacles_is_refused(name: str, count: Any) -> None:
     with pytest.raises(RoboAdvError, match=r"obstacles must be a whole number in 0\.\.4"):
         make_game(name, 1, threads=1, obstacles=count)
+
+
+@pytest.mark.parametrize("body", ["omni", "ant"])
+def test_what_mujoco_derives_from_masses_follows_them_and_costs_nothing_where_they_stay(
+    body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = games("KickAndDefend-v0", {"body": body}, 4)
+    asked: list[list[int]] = []
+    space, ids = game.design_space, np.arange(4)
+    set_const, rng = game.batch.set_const, np.random.default_rng(0)
+
+    def counted(rows: Array) -> None:
+        asked.append(rows.tolist())
+        set_const(rows)
+
+    monkeypatch.setattr(game.batch, "set_const", counted)
+    first, second = ([space.decode(u) for u in space.sample(rng, 4)] for _ in range(2))
+    kept = {name: first[3][name] for name in space.names if name.endswith("_mass")}
+    second[3] = space.level({**second[3].values, **kept})
+    game.reset(ids, levels=first)
+    game.reset(ids, levels=[space.nominal, *second[1:]])
+    assert asked == [[0, 1, 2, 3], [0, 1, 2]]
+    derived = ("body_subtreemass", "body_invweight0", "dof_invweight0", "dof_M0", "actuator_acc0")
+
+    def constants() -> list[Array]:
+        models = [game.batch.get_model(i) for i in ids]
+        return [getattr(model, name).copy() for model in models for name in derived]
+
+    before = constants()
+    set_const(ids)
+    for one, other in zip(before, constants(), strict=True):
+        assert np.array_equal(one, other)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +18,16 @@ import pytest
 
 from robo_adv.agents import design, design_pictures
 from robo_adv.agents.design import DesignConfig, read_record, space_of
-from robo_adv.agents.design_pictures import film, pictures, spread, telling
+from robo_adv.agents.design_pictures import apart, film, pictures, spread, telling
 from robo_adv.agents.design_study import SEEN, DesignStudy, collect, outcomes, run_cell
 from robo_adv.agents.parts import part
 from robo_adv.cli import main
 from robo_adv.errors import RoboAdvError
+from robo_adv.rollout import REPORTED, Episodes, scenarios
 from robo_adv.runs import Run
 from robo_adv.training.learner import PPOConfig, Threads
 
+TESTS = Path(__file__).resolve().parents[1]
 PPO = PPOConfig(num_envs=8, n_steps=16, batch_size=64, n_epochs=1, net_arch=(16,))
 
 
@@ -61,9 +68,22 @@ def test_the_film_shows_both_students_where_they_differ_most(
     made = film(run, config, tmp_path / "students.mp4", width=160, height=120)
     assert (made.width, made.height) == (320, 120)
     assert len(made.takes) == 2
+    assert made.takes[0][0].seed in range(REPORTED, REPORTED + design_pictures.CANDIDATES)
     for first, second in zip(*made.takes, strict=True):
         np.testing.assert_array_equal(first.states[0], second.states[0])
         assert not np.array_equal(first.states[-1], second.states[-1])
+
+
+def test_the_film_prefers_levels_that_the_shown_antagonist_alone_solves() -> None:
+    def episodes(winner: list[int], returns: list[float]) -> Episodes:
+        some, n = np.array(returns), len(returns)
+        return Episodes(
+            ("arm",), scenarios(0, n), np.array(winner), some, some > 9, some > 9, {"arm": some}, {}
+        )
+
+    protagonist = episodes([0, -1, -1, -1], [5.0, 1.0, 1.0, 4.0])
+    antagonist = episodes([0, 0, -1, 0], [5.0, 2.0, 8.0, 6.0])
+    assert apart(protagonist, antagonist, "arm").tolist() == [3, 1, 2, 0]
 
 
 def test_a_run_of_one_student_has_no_film() -> None:
@@ -133,6 +153,28 @@ def test_a_study_trains_every_cell_once_and_tabulates_what_the_students_did(
     out = capsys.readouterr().out
     assert "reach, suite corners: success in %, 2 training seeds, 8,000 environment steps" in out
     assert (study.folder / "table.png").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_a_study_says_one_sentence_and_stops_all_processes(tmp_path: Path) -> None:
+    program = f"import sys; sys.path.insert(0, {str(TESTS)!r}); from levels.sleepy import run; run"
+    arguments = ["study", "--tasks", "reach", "--generators", "uniform", "--seeds", "1", "2", "3",
+                 "--jobs", "2", "--folder", str(tmp_path)]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{program}({arguments})"], start_new_session=True, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    begun = tmp_path / "reach" / "uniform-s1" / "begun"
+    while not begun.exists():  # the other process may still be starting
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+    said = process.communicate(timeout=100)[1].strip()
+    assert process.returncode == 130
+    assert said.startswith("robo-adv: stopped; all that is done is kept: the same command goes on")
+    assert len(said.splitlines()) == 1
+    assert begun.with_name("stopped").exists(), "work hears of it, and a training saves its state"
+    assert not (tmp_path / "reach" / "uniform-s3").exists(), "what has not begun is not begun"
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from robo_adv.audit.ladder_numbers import interquartile_mean
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels.measures import (
-    STATISTICS,
     enough,
     estimate,
     gain,
     measures,
     over_seeds,
-    split_tail,
     worst,
 )
+from robo_adv.levels.statistics import STATISTICS, split_tail
+from robo_adv.safety.bootstrap import interval
 
 Floats = npt.NDArray[np.float64]
 
@@ -101,6 +102,52 @@ def test_the_interquartile_mean_leaves_out_a_quarter_at_each_end_of_all_runs_and
     means = np.array([[0.0, 0.2, 0.4, 0.5], [0.6, 0.7, 0.9, 1.0]])
     success = np.repeat(means[:, :, None], 2, axis=2)
     assert over_seeds(success, "iqm", reps=20).value == pytest.approx((0.4 + 0.5 + 0.6 + 0.7) / 4)
+
+
+def plain_measure(success: Floats, name: str) -> float:
+    """The measure of a method from (S, L, K), straight from what it means."""
+    rates = success.mean(axis=2)
+    if name == "iqm":
+        return float(interquartile_mean(rates.reshape(1, -1))[0])
+    if name in ("mean", "solved"):
+        return float(np.mean(rates if name == "mean" else rates >= 0.5))
+    return float(
+        np.mean([split_tail(one, {"cvar10": 0.1, "cvar1": 0.01}[name]) for one in success])
+    )
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize("episodes", [2, 3, 8])
+def test_resampling_kinds_of_levels_is_resampling_levels(name: str, episodes: int) -> None:
+    """The same draws, level by level in a plain loop, give the same interval."""
+    levels = np.random.default_rng(0).random((2, 130))
+    first = played(np.tile(levels[0], (3, 1)), episodes, 1)
+    second = played(np.tile(levels[1], (2, 1)), episodes, 2)
+    rng, draws = np.random.default_rng(0), np.empty(200)
+    for r in range(200):
+        seeds, chosen = rng.integers(3, size=3), rng.integers(130, size=130)
+        draws[r] = plain_measure(first[seeds][:, chosen], name)
+    alone = interval(plain_measure(first, name), draws, 3)
+    rng = np.random.default_rng(0)
+    for r in range(200):
+        chosen = rng.integers(130, size=130)
+        one, other = (s[rng.integers(len(s), size=len(s))][:, chosen] for s in (first, second))
+        draws[r] = plain_measure(one, name) - plain_measure(other, name)
+    lead = interval(plain_measure(first, name) - plain_measure(second, name), draws, 2)
+    for plain, found in (
+        (alone, over_seeds(first, name, reps=200)),
+        (lead, gain(first, second, name, reps=200)),
+    ):
+        assert (found.value, found.low, found.high) == pytest.approx(
+            (plain.value, plain.low, plain.high), abs=1e-12
+        )
+
+
+def test_levels_of_many_kinds_are_resampled_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    success = played(np.random.default_rng(0).random((3, 90)), 4, 1)
+    whole = over_seeds(success, "cvar10", reps=100)
+    monkeypatch.setattr("robo_adv.levels.measures._ENTRIES", 1000)
+    assert over_seeds(success, "cvar10", reps=100) == whole
 
 
 def test_solved_counts_levels_that_half_of_the_episodes_solve() -> None:

@@ -71,6 +71,11 @@ def test_regrets_on_returns_worked_out_by_hand() -> None:
 
 def test_flexible_regret_does_not_depend_on_who_is_who() -> None:
     np.testing.assert_allclose(scores.flexible_regret(A, P), scores.flexible_regret(P, A))
+    both_solve_it_once = np.array([[1.0, 1.0, 0.0]]), np.array([[0.0, 1.0, 0.0]])
+    for first, second in (both_solve_it_once, both_solve_it_once[::-1]):
+        assert scores.flexible_regret(first, second) == pytest.approx(1 - 1 / 3), (
+            "the weaker counts"
+        )
 
 
 @pytest.mark.parametrize("regret", [scores.max_mean, scores.mean_mean, scores.flexible_regret])

@@ -17,8 +17,7 @@ from robo_adv.levels.scores import flexible_regret
 class FlexiblePaired(LearnedGenerator):
     """PAIRED without fixed roles: per level, the student with the best episode is the antagonist
     (`flexible_protagonist` in the code of Dennis et al. 2020). The designer goes on learning when
-    the protagonist has overtaken. Of equally good best episodes, as success and failure often give,
-    those of the student with the higher mean count, so that both students' weaknesses are found.
+    the protagonist has overtaken.
 
     Attributes:
         student_kl, kl_every: as for PAIRED.
@@ -33,6 +32,4 @@ class FlexiblePaired(LearnedGenerator):
         self.check(student_kl=(0, np.inf), kl_every=(1, np.inf))
 
     def reward(self, outcomes: Outcomes) -> Array:
-        one, other = self.measured(outcomes)
-        ahead = (one.mean(axis=1) >= other.mean(axis=1))[:, None]
-        return flexible_regret(np.where(ahead, one, other), np.where(ahead, other, one))
+        return flexible_regret(*self.measured(outcomes))
