@@ -32,7 +32,8 @@ def preset(learner: LearnerName, env: str, demonstrations: str = "") -> Imitator
     asaf = AsafConfig()
     if env in GAMES:
         usual = preset_of(env)
-        steps, ppo = usual.steps, usual.ppo
+        steps = usual.steps
+        ppo = replace(usual.ppo, num_envs=64, n_steps=50, batch_size=640, scale_reward=True)
         asaf = replace(asaf, num_envs=32, n_steps=128)
     steps = {"bc": CLONING_STEPS, "dagger": DAGGER_STEPS}.get(learner, steps)
     checkpoints = {"bc": 500, "dagger": 1_600}.get(learner, max(steps // 10, 1))

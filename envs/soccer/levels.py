@@ -127,7 +127,8 @@ class Writer:
         wider = (value["goal_half_width"][ids] - game.pitch.goal_half_width)[:, None]
         y = nominal["geom_pos"][self.goal_posts, 1]
         expand("geom_pos")[rows, self.goal_posts, 1] = y + np.array([1.0, -1.0]) * wider
-        return ids[(mass[ids] != before).any(axis=1)]
+        changed: Ints = ids[(mass[ids] != before).any(axis=1)]
+        return changed
 
 
 def extent(model: mujoco.MjModel, root: str) -> float:
