@@ -30,6 +30,18 @@ from robo_adv.training.state import Tensors, with_prefix
 Array = npt.NDArray[Any]
 
 
+def relative_goals(steps: Transitions, goals: tuple[slice, slice] | None) -> Transitions:
+    """Steps with the desired goal taken relative to the achieved one, both where `goals` says; without
+    goals, the steps."""
+    if goals is None:
+        return steps
+    achieved, desired = goals
+    seen = [steps.observation.copy(), steps.next_observation.copy()]
+    for observation in seen:
+        observation[:, desired] -= observation[:, achieved]
+    return replace(steps, observation=seen[0], next_observation=seen[1])
+
+
 class Gail:
     """PPO that is paid by a discriminator."""
 
@@ -40,7 +52,8 @@ class Gail:
         if config.absorb:
             self.expert, size = absorbing.expert_steps(lesson, config.every), size + 1
         self.discriminator = Discriminator(size, task.action_size, config.disc, config.seed)
-        self.discriminator.fit_normaliser(self.expert)
+        self.shown = self.view(self.expert)
+        self.discriminator.fit_normaliser(self.shown)
         self.generator = torch.Generator().manual_seed(config.seed)
         seat = task.seat(config.ppo.num_envs)
         self.env = JudgedEnv(seat, self.judge, task.played)
@@ -71,12 +84,18 @@ class Gail:
     def judge(self, steps: Transitions) -> Array:
         """Rewards (n,) of steps; a terminated one earns what being over is worth for ever."""
         if not self.config.absorb:
-            return self.discriminator.reward(steps)
+            return self.discriminator.reward(self.view(steps))
         size, gamma = self.task.observation_size, self.config.ppo.gamma
         over = absorbing.absorbing_steps(1, size, self.task.action_size)
         rows = Transitions.concatenate([absorbing.widened(steps), over])
-        *rewards, last = self.discriminator.reward(rows)
+        *rewards, last = self.discriminator.reward(self.view(rows))
         return np.array(rewards) + np.where(steps.terminated, gamma / (1.0 - gamma) * last, 0.0)
+
+    def view(self, steps: Transitions) -> Transitions:
+        """Steps as the discriminator sees them: goals relative to what is achieved, if it is asked for.
+        A few demonstrations show a few goals; a discriminator that sees where they lie knows the
+        learner by its other goals, whatever it does."""
+        return relative_goals(steps, self.task.goals) if self.config.relative_goals else steps
 
     def seen(self) -> Transitions:
         """What the learner did since `clear`."""
@@ -93,7 +112,7 @@ class Gail:
 
     def discriminate(self, seen: Transitions, before: NetworkPolicy | None) -> dict[str, float]:
         """Train the discriminator for a round; means of what its updates tell."""
-        return self.discriminator.train_round(self.expert, seen, self.generator)
+        return self.discriminator.train_round(self.shown, self.view(seen), self.generator)
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, values = self.learner.state()
@@ -121,7 +140,7 @@ class Airl(Gail):
     def discriminate(self, seen: Transitions, before: NetworkPolicy | None) -> dict[str, float]:
         assert before is not None
         known = self._log_probs(before, self.expert), self._log_probs(before, seen)
-        return self.discriminator.train_round(self.expert, seen, self.generator, known)
+        return self.discriminator.train_round(self.shown, self.view(seen), self.generator, known)
 
     def _log_probs(self, policy: NetworkPolicy, steps: Transitions) -> Array:
         observation = torch.as_tensor(steps.observation, dtype=torch.float32)

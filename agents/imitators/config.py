@@ -105,6 +105,7 @@ class ImitatorConfig:
         up: what a learner reaches like that is not imitation.
     absorb: what a step is worth after which an episode is over is what the discriminator says of
         being over, for ever, in place of nothing.
+    relative_goals: where a task has goals, discriminators see them relative to what is achieved.
     steps: environment steps; gradient steps of `bc`.
     selection_episodes: by whose true return the checkpoint `best` is chosen.
     """
@@ -118,6 +119,7 @@ class ImitatorConfig:
     every: int = 1
     control: Control = ""
     absorb: bool = False
+    relative_goals: bool = True
     steps: int = 100_000
     seed: int = 0
     ppo: PPOConfig = PPOConfig()

@@ -11,7 +11,7 @@ from robo_adv.imitation.config import DiscriminatorConfig
 from robo_adv.training.learner import PPOConfig
 
 _USUAL = PPOConfig(
-    num_envs=8, n_steps=256, batch_size=256, n_epochs=10, learning_rate=3e-4, net_arch=(64, 64)
+    num_envs=8, n_steps=256, batch_size=256, n_epochs=5, learning_rate=7e-4, net_arch=(64, 64)
 )
 PPO: dict[str, PPOConfig] = {
     "CartPole-v1": replace(_USUAL, n_steps=128, batch_size=256, learning_rate=1e-3),

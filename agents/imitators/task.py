@@ -17,9 +17,10 @@ from robo_adv.envs.episode import World
 from robo_adv.envs.foreign import GymnasiumWorld
 from robo_adv.envs.foreign.scores import SCORES, one_hot
 from robo_adv.envs.game import Game
+from robo_adv.envs.goal import ACHIEVED, DESIRED
 from robo_adv.envs.seat import Seat
 from robo_adv.errors import unknown
-from robo_adv.policy import Policy
+from robo_adv.policy import Policy, dict_slices
 from robo_adv.training.vec_env import ResumableEnv
 
 Array = npt.NDArray[Any]
@@ -70,6 +71,12 @@ class Task:
     @property
     def action_size(self) -> int:
         return int(self.sample.action_size(self.player))
+
+    @property
+    def goals(self) -> tuple[slice, slice] | None:
+        """Where the achieved and the desired goal lie in an observation, in tasks that have goals."""
+        found = dict_slices(self.sample.layouts[self.player])
+        return (found[ACHIEVED], found[DESIRED]) if DESIRED in found else None
 
     @property
     def horizon(self) -> int:

@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from robo_adv.agents import attack_speed, limit, race, speed, study
+from robo_adv.agents import attack_speed, imitation_speed, limit, race, speed, study
 from robo_adv.agents.rivals import Rival, need
 from robo_adv.cli.verb import Outcome
 from robo_adv.errors import DependencyError, RoboAdvError
@@ -21,6 +21,7 @@ from robo_adv.safety.statistics import Rate
 from robo_adv.training.learner import PPOConfig, Threads
 
 Results = dict[str, dict[str, float]]
+AT_MOST = {"us_per_level": speed.LEVEL_TARGET, "added": imitation_speed.TARGET}
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Bench:
 
     what: Annotated[Literal["speed", "attacks", "fetch", "arms"], tyro.conf.Positional] = "speed"
     """speed: engine against plain mj_step loops in every game, what a new level costs, learning
-    against the engine and against SubprocVecEnv, images/s of cameras (4 minutes). attacks: FGSM and
-    PGD against the controller's own call, and PGD of Foolbox and ART against ours (1 minute). fetch:
-    minutes until the same learner succeeds in Reach-v0 and Push-v0, and in gymnasium-robotics'
-    FetchReach and FetchPush (up to --limit-minutes each). arms: does masking rescue a victim, for k
-    arms (2 core-hours; resumable)."""
+    against the engine and against SubprocVecEnv, GAIL against PPO alone, images/s of cameras (4
+    minutes). attacks: FGSM and PGD against the controller's own call, and PGD of Foolbox and ART
+    against ours (1 minute). fetch: minutes until the same learner succeeds in Reach-v0 and Push-v0,
+    and in gymnasium-robotics' FetchReach and FetchPush (up to --limit-minutes each). arms: does
+    masking rescue a victim, for k arms (2 core-hours; resumable)."""
     games: tuple[str, ...] = ()
     """Games to measure, all by default; learning is measured in KickAndDefend-v0 (speed)."""
     rivals: tuple[Rival, ...] = ("foolbox", "art")
@@ -93,6 +94,8 @@ class Bench:
                 results["learning omni"] = found
             with console.status("PAIRED"):
                 results["PAIRED"] = speed.design_against_learning(self.threads)
+            with console.status("GAIL"):
+                results["GAIL"] = imitation_speed.imitation_against_learning(self.threads)
             with console.status("SubprocVecEnv"):
                 found = speed.learning_against_subproc(self.ppo, self.threads)
                 results["against SubprocVecEnv"] = found
@@ -165,8 +168,8 @@ def print_speed(console: Console, results: Results) -> None:
         for key, value in values.items():
             least = _target(name, key)
             verdict = "" if least is None else f">= {least:g}{'' if value >= least else ' MISSED'}"
-            if key == "us_per_level":
-                most = speed.LEVEL_TARGET
+            if key in AT_MOST:
+                most = AT_MOST[key]
                 verdict = f"<= {most:g}{'' if value <= most else ' MISSED'}"
             text = f"{value:,.3f}" if value < 100 else f"{value:,.0f}"
             table.add_row(f"{name}: {key}", text, verdict)

@@ -51,6 +51,8 @@ class Imitate:
     absorb: bool = False
     """Being over is worth what the discriminator says of it, for ever (gail); for tasks that can end
     early."""
+    relative_goals: bool = True
+    """Where a task has goals, discriminators see them relative to what is achieved."""
     set: tuple[str, ...] = ()
     """Options of the environment, in place of those of the demonstrations."""
     opponents: tuple[str, ...] = ()
@@ -113,6 +115,7 @@ class Imitate:
             demonstrations=str(Path(self.demonstrations).resolve()), learner=self.learner,
             expert=self.expert, options=parse_options(self.set), opponents=self.opponents,
             demos=self.demos, every=self.every, control=self.control, absorb=self.absorb,
+            relative_goals=self.relative_goals,
             steps=usual.steps if self.steps is None else self.steps, seed=self.seed, ppo=self.ppo,
             disc=self.disc, clone=self.clone, dagger=self.dagger, asaf=self.asaf,
             threads=self.threads,
