@@ -53,11 +53,11 @@ class Task:
 
 
 TASKS: dict[str, Task] = {
-    "pendulum": Task("pendulum-expert", 80_000, env="Pendulum-v1", success="return>=-400"),
-    "reach": Task("zoo:reach-panda-s2", 400_000, successes=True),
+    "pendulum": Task("pendulum-expert", 60_000, env="Pendulum-v1", success="return>=-400"),
+    "reach": Task("zoo:reach-panda-s2", 200_000, successes=True),
     "push": Task("zoo:push-panda-s2", 4_000_000, successes=True),
-    "kick": Task("zoo:kicker-omni4-s2", 600_000, opponent="track-ball", successes=True),
-    "hopper": Task("zoo:hopper-s2", 300_000, success="return>=1715"),
+    "kick": Task("zoo:kicker-omni4-s2", 300_000, opponent="track-ball", successes=True),
+    "hopper": Task("zoo:hopper-s2", 120_000, success="return>=1715"),
     "half-cheetah": Task("zoo:half-cheetah-s1", 1_000_000, success="return>=2150"),
 }  # hopper and half-cheetah succeed with half of their expert's return
 SCREEN = ("bc", "dagger", "gail", "airl", "asaf")

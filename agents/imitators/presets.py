@@ -16,10 +16,17 @@ _USUAL = PPOConfig(
 PPO: dict[str, PPOConfig] = {
     "CartPole-v1": replace(_USUAL, n_steps=128, batch_size=256, learning_rate=1e-3),
     "Pendulum-v1": replace(
-        _USUAL, n_steps=64, batch_size=128, learning_rate=1e-3, gamma=0.95, log_std_init=0.0
+        _USUAL,
+        n_steps=64,
+        batch_size=128,
+        learning_rate=1e-3,
+        gamma=0.95,
+        log_std_init=0.0,
+        scale_reward=True,
     ),
 }
 DISC: dict[str, DiscriminatorConfig] = {"Pendulum-v1": DiscriminatorConfig(updates=10)}
+ASAF = dict.fromkeys(PPO, AsafConfig())  # one step at a time, which larger tasks do not forgive
 STEPS = {"CartPole-v1": 40_000, "Pendulum-v1": 80_000}
 CLONING_STEPS = 20_000  # gradient steps, of which early stopping leaves most out
 DAGGER_STEPS = 16_000
@@ -29,7 +36,7 @@ def preset(learner: LearnerName, env: str, demonstrations: str = "") -> Imitator
     """The config of a learner in an environment, one of our games or of Gymnasium's."""
     steps = STEPS.get(env, 1_000_000)
     ppo = PPO.get(env, _USUAL)
-    asaf = AsafConfig()
+    asaf = ASAF.get(env, AsafConfig(window=20, stride=4, batch_size=64, learning_rate=3e-4))
     if env in GAMES:
         usual = preset_of(env)
         steps = usual.steps
