@@ -12,9 +12,10 @@ from robo_adv.envs.goal import GOAL_TERMS, GoalGame
 from robo_adv.envs.seat import Seat
 from robo_adv.errors import RoboAdvError
 from robo_adv.runs import Run
+from robo_adv.training.hindsight import HindsightLearner
 from robo_adv.training.learner import Threads
 from robo_adv.training.loop import train as train_loop
-from robo_adv.training.off_policy import HindsightLearner, SACConfig
+from robo_adv.training.off_policy import SACConfig
 
 
 @dataclass(frozen=True)

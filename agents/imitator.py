@@ -19,9 +19,10 @@ from robo_adv.agents.fitted import fitted_bundle
 from robo_adv.agents.imitators.adversarial import Airl, Gail
 from robo_adv.agents.imitators.asaf import Asaf
 from robo_adv.agents.imitators.cloning import Clone
-from robo_adv.agents.imitators.config import ImitatorConfig
+from robo_adv.agents.imitators.config import ABSORBING, ImitatorConfig
 from robo_adv.agents.imitators.dagger import Dagger
 from robo_adv.agents.imitators.lesson import Lesson, prepare
+from robo_adv.agents.imitators.off_policy import GailSac, Sqil
 from robo_adv.agents.imitators.score import Score, Yardstick, score
 from robo_adv.bundle import load_bundle, save_bundle
 from robo_adv.errors import RoboAdvError
@@ -40,7 +41,7 @@ CHOSEN = {
 
 
 class ImitationLearner(Protocol):
-    """What learns: GAIL, AIRL, ASAF, BC, DAgger; made from (lesson, config)."""
+    """What learns: GAIL, AIRL, SQIL, ASAF, BC, DAgger; made from (lesson, config)."""
 
     @property
     def steps(self) -> int: ...
@@ -52,7 +53,8 @@ class ImitationLearner(Protocol):
 
 
 LEARNERS: dict[str, Any] = {
-    "gail": Gail, "airl": Airl, "asaf": Asaf, "bc": Clone, "dagger": Dagger,
+    "gail": Gail, "airl": Airl, "gail-sac": GailSac, "sqil": Sqil, "asaf": Asaf, "bc": Clone,
+    "dagger": Dagger,
 }  # fmt: skip
 
 
@@ -97,8 +99,8 @@ class Imitator:
             options=plain(getattr(task.sample, "options", {})),
             player=task.player,
             layout=task.sample.layouts[task.player].to_json(),
-            net_arch=config.ppo.net_arch,
-            activation=config.ppo.activation,
+            net_arch=config.base.net_arch,
+            activation=config.base.activation,
             provenance={
                 "recipe": "imitator", "learner": config.learner, "seed": config.seed,
                 "steps": self.steps, "checkpoint": CHOSEN.get(folder.name, ""),
@@ -121,16 +123,18 @@ class Imitator:
     def warning(self) -> str:
         """What to know of survival bias before a learner is believed; '' if it has none here."""
         config = self.config
-        if config.learner != "gail" or config.absorb:
+        if config.learner not in (*ABSORBING, "sqil") or config.absorb:
             return ""
-        pays = REWARDS[config.disc.reward].survival
+        pays = 1 if config.learner == "sqil" else REWARDS[config.disc.reward].survival
         if not pays or not self.yardstick.ends_early():
             return ""
         wanted = "staying alive" if pays > 0 else "ending episodes early"
+        said = f"episodes of {self.task.env} can end early, and"
+        if config.learner == "sqil":
+            return f"{said} sqil's rewards of 1 and 0 pay for {wanted}: compare with --control shuffled"
         return (
-            f"episodes of {self.task.env} can end early, and the reward {config.disc.reward!r} pays "
-            f"for {wanted} whatever the discriminator has learned: compare with --control null, or "
-            "use --absorb or --disc.reward airl"
+            f"{said} the reward {config.disc.reward!r} pays for {wanted} whatever the discriminator "
+            "has learned: compare with --control null, or use --absorb or --disc.reward airl"
         )
 
 

@@ -22,7 +22,7 @@ from robo_adv.training.network import (
     load_network_weights,
     network_weights,
 )
-from robo_adv.training.off_policy import HindsightLearner, SACConfig
+from robo_adv.training.off_policy import OffPolicyLearner, SACConfig
 
 SELECTION_EPISODES = 200
 
@@ -39,7 +39,7 @@ class Trainee:
     arena: Game
     player: str
     opponents: Mapping[str, Policy]
-    learner: Learner | HindsightLearner
+    learner: Learner | OffPolicyLearner
     config: PPOConfig | SACConfig
     provenance: Mapping[str, Any]
 

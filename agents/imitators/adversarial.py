@@ -17,7 +17,7 @@ import torch
 
 from robo_adv.agents.imitators import absorbing
 from robo_adv.agents.imitators.config import ImitatorConfig
-from robo_adv.agents.imitators.judged import JudgedEnv
+from robo_adv.agents.imitators.judged import JudgedEnv, true_return
 from robo_adv.agents.imitators.lesson import Lesson
 from robo_adv.agents.imitators.networks import log_prob
 from robo_adv.agents.player import copy_policy
@@ -25,6 +25,7 @@ from robo_adv.imitation.discriminator import Discriminator
 from robo_adv.imitation.transitions import Transitions
 from robo_adv.training.learner import Learner
 from robo_adv.training.network import NetworkPolicy
+from robo_adv.training.off_policy import OffPolicyLearner
 from robo_adv.training.state import Tensors, with_prefix
 
 Array = npt.NDArray[Any]
@@ -42,12 +43,18 @@ def relative_goals(steps: Transitions, goals: tuple[slice, slice] | None) -> Tra
     return replace(steps, observation=seen[0], next_observation=seen[1])
 
 
-class Gail:
-    """PPO that is paid by a discriminator."""
+class Adversary:
+    """What learners that are paid by a discriminator share.
 
-    def __init__(self, lesson: Lesson, config: ImitatorConfig) -> None:
+    Args:
+        discount: of the learner, by which an end counts as what being over is worth for ever.
+    """
+
+    learner: Learner | OffPolicyLearner
+
+    def __init__(self, lesson: Lesson, config: ImitatorConfig, discount: float) -> None:
         task = self.task = lesson.task
-        self.config, size = config, task.observation_size
+        self.config, self.discount, size = config, discount, task.observation_size
         self.expert = lesson.steps
         if config.absorb:
             self.expert, size = absorbing.expert_steps(lesson, config.every), size + 1
@@ -55,9 +62,6 @@ class Gail:
         self.shown = self.view(self.expert)
         self.discriminator.fit_normaliser(self.shown)
         self.generator = torch.Generator().manual_seed(config.seed)
-        seat = task.seat(config.ppo.num_envs)
-        self.env = JudgedEnv(seat, self.judge, task.played)
-        self.learner = Learner(self.env, config.ppo, config.seed, config.threads)
 
     @property
     def steps(self) -> int:
@@ -67,25 +71,11 @@ class Gail:
     def policy(self) -> NetworkPolicy:
         return self.learner.policy
 
-    def iterate(self) -> dict[str, float]:
-        """A rollout under the present rewards, PPO's update, then the discriminator's on what the
-        rollout saw: what it learns counts from the next rollout on."""
-        self.env.clear()
-        before = self.policy_now()
-        metrics = self.learner.iterate()
-        metrics["judged_return"] = metrics.pop("return", float("nan"))
-        finished = [part["true_return"] for part in self.learner.vec_env.finished]
-        if finished:
-            metrics["true_return"] = float(np.concatenate(finished).mean())
-        if self.config.control != "null":
-            metrics.update(self.discriminate(self.seen(), before))
-        return {name: value for name, value in metrics.items() if not np.isnan(value)}
-
     def judge(self, steps: Transitions) -> Array:
         """Rewards (n,) of steps; a terminated one earns what being over is worth for ever."""
         if not self.config.absorb:
             return self.discriminator.reward(self.view(steps))
-        size, gamma = self.task.observation_size, self.config.ppo.gamma
+        size, gamma = self.task.observation_size, self.discount
         over = absorbing.absorbing_steps(1, size, self.task.action_size)
         rows = Transitions.concatenate([absorbing.widened(steps), over])
         *rewards, last = self.discriminator.reward(self.view(rows))
@@ -96,6 +86,40 @@ class Gail:
         A few demonstrations show a few goals; a discriminator that sees where they lie knows the
         learner by its other goals, whatever it does."""
         return relative_goals(steps, self.task.goals) if self.config.relative_goals else steps
+
+    def state(self) -> tuple[Tensors, dict[str, Any]]:
+        tensors, values = self.learner.state()
+        judge, judged = self.discriminator.state()
+        tensors.update({f"disc.{name}": value for name, value in judge.items()})
+        tensors["disc_generator"] = self.generator.get_state()
+        return tensors, {"learner": values, "disc": judged}
+
+    def load_state(self, tensors: Tensors, values: Mapping[str, Any]) -> None:
+        self.learner.load_state(tensors, values["learner"])
+        self.discriminator.load_state(with_prefix(tensors, "disc."), values["disc"])
+        self.generator.set_state(tensors["disc_generator"])
+
+
+class Gail(Adversary):
+    """PPO that is paid by a discriminator."""
+
+    def __init__(self, lesson: Lesson, config: ImitatorConfig) -> None:
+        super().__init__(lesson, config, config.ppo.gamma)
+        seat = self.task.seat(config.ppo.num_envs)
+        self.env = JudgedEnv(seat, self.judge, self.task.played)
+        self.learner = Learner(self.env, config.ppo, config.seed, config.threads)
+
+    def iterate(self) -> dict[str, float]:
+        """A rollout under the present rewards, PPO's update, then the discriminator's on what the
+        rollout saw: what it learns counts from the next rollout on."""
+        self.env.clear()
+        before = self.policy_now()
+        metrics = self.learner.iterate()
+        metrics["judged_return"] = metrics.pop("return", float("nan"))
+        metrics |= true_return(self.learner.vec_env.finished)
+        if self.config.control != "null":
+            metrics.update(self.discriminate(self.seen(), before))
+        return {name: value for name, value in metrics.items() if not np.isnan(value)}
 
     def seen(self) -> Transitions:
         """What the learner did since `clear`."""
@@ -113,18 +137,6 @@ class Gail:
     def discriminate(self, seen: Transitions, before: NetworkPolicy | None) -> dict[str, float]:
         """Train the discriminator for a round; means of what its updates tell."""
         return self.discriminator.train_round(self.shown, self.view(seen), self.generator)
-
-    def state(self) -> tuple[Tensors, dict[str, Any]]:
-        tensors, values = self.learner.state()
-        judge, judged = self.discriminator.state()
-        tensors.update({f"disc.{name}": value for name, value in judge.items()})
-        tensors["disc_generator"] = self.generator.get_state()
-        return tensors, {"learner": values, "disc": judged}
-
-    def load_state(self, tensors: Tensors, values: Mapping[str, Any]) -> None:
-        self.learner.load_state(tensors, values["learner"])
-        self.discriminator.load_state(with_prefix(tensors, "disc."), values["disc"])
-        self.generator.set_state(tensors["disc_generator"])
 
 
 class Airl(Gail):

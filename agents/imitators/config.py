@@ -9,10 +9,13 @@ from typing import Any, Literal, get_args
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.imitation.config import DiscriminatorConfig
 from robo_adv.training.learner import PPOConfig, Threads
+from robo_adv.training.off_policy import SACConfig
 
-LearnerName = Literal["gail", "airl", "asaf", "bc", "dagger"]
+LearnerName = Literal["gail", "airl", "gail-sac", "sqil", "asaf", "bc", "dagger"]
 Control = Literal["", "null", "shuffled"]
-ADVERSARIAL = ("gail", "airl")
+ADVERSARIAL = ("gail", "airl", "gail-sac")
+OFF_POLICY = ("gail-sac", "sqil")  # they learn by SAC, their networks are those of `sac`
+ABSORBING = ("gail", "gail-sac")
 
 
 def _check(config: Any, **least: float) -> None:
@@ -106,6 +109,8 @@ class ImitatorConfig:
     absorb: what a step is worth after which an episode is over is what the discriminator says of
         being over, for ever, in place of nothing.
     relative_goals: where a task has goals, discriminators see them relative to what is achieved.
+    expert_share: part of each of SAC's batches that is the expert's; `gail-sac` pays for it as for
+        one's own, and `sqil` always has one half.
     steps: environment steps; gradient steps of `bc`.
     selection_episodes: by whose true return the checkpoint `best` is chosen.
     """
@@ -120,9 +125,11 @@ class ImitatorConfig:
     control: Control = ""
     absorb: bool = False
     relative_goals: bool = True
+    expert_share: float = 0.5
     steps: int = 100_000
     seed: int = 0
     ppo: PPOConfig = PPOConfig()
+    sac: SACConfig = SACConfig()
     disc: DiscriminatorConfig = DiscriminatorConfig()
     clone: CloneConfig = CloneConfig()
     dagger: DaggerConfig = DaggerConfig()
@@ -143,15 +150,23 @@ class ImitatorConfig:
             )
         if self.control == "shuffled" and self.learner == "dagger":
             raise RoboAdvError("dagger asks its expert, so shuffled demonstrations are no control")
-        if self.absorb and (self.learner != "gail" or self.ppo.gamma >= 1.0):
+        if not 0.0 <= self.expert_share < 1.0:
+            raise RoboAdvError(f"expert_share must lie in 0..1, below 1, got {self.expert_share}")
+        gamma = self.base.gamma
+        if self.absorb and (self.learner not in ABSORBING or gamma >= 1.0):
             raise RoboAdvError(
-                "absorb belongs to the learner gail with a discount below 1, got "
-                f"{self.learner} and gamma {self.ppo.gamma}"
+                f"absorb belongs to the learners {' and '.join(ABSORBING)} with a discount below 1, "
+                f"got {self.learner} and gamma {gamma}"
             )
         if self.every > 1 and self.learner == "asaf" and self.asaf.window != 1:
             raise RoboAdvError(
                 f"windows need every step of the demonstrations, got every = {self.every}"
             )
+
+    @property
+    def base(self) -> PPOConfig | SACConfig:
+        """Of the reinforcement learning beneath, and of the networks."""
+        return self.sac if self.learner in OFF_POLICY else self.ppo
 
 
 _PARTS = {"disc": DiscriminatorConfig, "clone": CloneConfig, "dagger": DaggerConfig,

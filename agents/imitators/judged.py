@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,3 +80,9 @@ class JudgedEnv(ResumableEnv):
 
     def close_extras(self, **kwargs: Any) -> None:
         self.env.close()
+
+
+def true_return(finished: Sequence[Mapping[str, Array]]) -> dict[str, float]:
+    """Mean true return of the episodes that ended, as `VectorToVecEnv.finished` has them."""
+    returns = [part["true_return"] for part in finished]
+    return {"true_return": float(np.concatenate(returns).mean())} if returns else {}

@@ -28,6 +28,7 @@ from robo_adv.errors import RoboAdvError
 from robo_adv.imitation.config import DiscriminatorConfig
 from robo_adv.runs import Run
 from robo_adv.training.learner import PPOConfig, Threads
+from robo_adv.training.off_policy import SACConfig
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Imitate:
     demonstrations: Annotated[str, tyro.conf.Positional] = ""
     """Folder of demonstrations, from `robo-adv data`."""
     learner: LearnerName = "gail"
-    """gail, airl: PPO paid by a discriminator. asaf: the policy is its own discriminator. bc:
+    """gail, airl: PPO paid by a discriminator. gail-sac: SAC, likewise. sqil: SAC paid for what the
+    expert did. asaf: the policy is its own discriminator. bc:
     behavioural cloning. dagger: cloning in rounds, an expert labels what the learner sees."""
     expert: str = ""
     """Policy that dagger asks, and that the score is measured by; by default who demonstrated."""
@@ -49,10 +51,12 @@ class Imitate:
     """null: the discriminator stays untrained. shuffled: the demonstrated actions are mixed up. What a
     learner reaches like this is not imitation."""
     absorb: bool = False
-    """Being over is worth what the discriminator says of it, for ever (gail); for tasks that can end
-    early."""
+    """Being over is worth what the discriminator says of it, for ever (gail, gail-sac); for tasks
+    that can end early."""
     relative_goals: bool = True
     """Where a task has goals, discriminators see them relative to what is achieved."""
+    expert_share: float = 0.5
+    """Part of each of SAC's batches that is the expert's (gail-sac)."""
     set: tuple[str, ...] = ()
     """Options of the environment, in place of those of the demonstrations."""
     opponents: tuple[str, ...] = ()
@@ -63,6 +67,8 @@ class Imitate:
     """Seed of networks, exploration and scenarios."""
     disc: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    sac: SACConfig = field(default_factory=SACConfig)
+    """Hyper-parameters of gail-sac and sqil."""
     asaf: AsafConfig = field(default_factory=AsafConfig)
     clone: CloneConfig = field(default_factory=CloneConfig)
     dagger: DaggerConfig = field(default_factory=DaggerConfig)
@@ -85,7 +91,9 @@ class Imitate:
         if verb.resume is not None or not verb.demonstrations:
             return verb
         usual = preset(verb.learner, read_card(verb.demonstrations).game)
-        return _parse(arguments, Imitate(ppo=usual.ppo, disc=usual.disc, asaf=usual.asaf))
+        return _parse(
+            arguments, Imitate(ppo=usual.ppo, sac=usual.sac, disc=usual.disc, asaf=usual.asaf)
+        )
 
     def run(self, console: Console) -> Outcome:
         if self.episodes < 1:
@@ -115,9 +123,9 @@ class Imitate:
             demonstrations=str(Path(self.demonstrations).resolve()), learner=self.learner,
             expert=self.expert, options=parse_options(self.set), opponents=self.opponents,
             demos=self.demos, every=self.every, control=self.control, absorb=self.absorb,
-            relative_goals=self.relative_goals,
+            relative_goals=self.relative_goals, expert_share=self.expert_share,
             steps=usual.steps if self.steps is None else self.steps, seed=self.seed, ppo=self.ppo,
-            disc=self.disc, clone=self.clone, dagger=self.dagger, asaf=self.asaf,
+            sac=self.sac, disc=self.disc, clone=self.clone, dagger=self.dagger, asaf=self.asaf,
             threads=self.threads,
             checkpoint_every=self.checkpoint_every or usual.checkpoint_every,
         )  # fmt: skip

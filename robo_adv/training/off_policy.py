@@ -1,4 +1,4 @@
-"""HindsightLearner: stable-baselines3's SAC with hindsight replay, one iteration at a time.
+"""OffPolicyLearner: stable-baselines3's SAC, one iteration at a time.
 
 Like `learner.Learner` for PPO: an iteration collects and learns for a while; between iterations the
 observation statistics move, metrics are drained and checkpoints are taken. The replay buffer is part
@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 import numpy.typing as npt
 import torch
-from stable_baselines3 import SAC, HerReplayBuffer
+from stable_baselines3 import SAC
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.logger import Logger
 
 from robo_adv.errors import RoboAdvError
 from robo_adv.training.learner import THREADS, Threads
-from robo_adv.training.network import ACTIVATIONS
+from robo_adv.training.network import ACTIVATIONS, NormalisedObservation
 from robo_adv.training.ranges import check_learner
-from robo_adv.training.replay import buffer_arrays, load_buffer, recent_observations
-from robo_adv.training.squashed import NormalisedDict, SquashedPolicy, flat_policy
+from robo_adv.training.replay import FLAT, buffer_arrays, load_buffer, recent_observations
+from robo_adv.training.squashed import SquashedPolicy, flat_policy
 from robo_adv.training.state import (
     Tensors,
     capture_generators,
@@ -41,7 +41,8 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class SACConfig:
-    """SAC (Haarnoja et al. 2018) with hindsight replay (Andrychowicz et al. 2017), for two cores.
+    """SAC (Haarnoja et al. 2018), with hindsight replay (Andrychowicz et al. 2017) or without, for two
+    cores.
 
     Gradient steps are what costs: about 90-150 per second on one core. Half of one per environment
     step keeps the physics, which is far cheaper, from waiting for them.
@@ -49,8 +50,9 @@ class SACConfig:
     Attributes:
         gradient_steps: after each step of all num_envs environments.
         learning_starts, iteration, buffer_size: in environment steps; the first must outlast the
-            first episodes of all environments.
-        sampled_goals: relabelled transitions per real one, goals from the episode's future.
+            first episodes of all environments where there is hindsight.
+        sampled_goals: relabelled transitions per real one, goals from the episode's future
+            (hindsight).
     """
 
     num_envs: int = 8
@@ -77,16 +79,18 @@ class SACConfig:
         )  # fmt: skip
 
 
-class HindsightLearner:
-    """One SAC learner on one environment of Dict observations with `compute_reward`.
+class OffPolicyLearner:
+    """One SAC learner on one environment.
 
     Args:
-        env: a Seat of a GoalGame. config: hyper-parameters.
+        env: it acts in [-1, 1] there. config: hyper-parameters.
         seed: of the networks, the exploration and the scenarios.
-
-    Raises:
-        RoboAdvError: the environment has no goals.
+        buffer: class of the replay buffer, which decides what sampled steps are worth, and its
+            arguments.
     """
+
+    policy_class: ClassVar[str] = "MlpPolicy"
+    normaliser: ClassVar[type[NormalisedObservation]] = NormalisedObservation
 
     def __init__(
         self,
@@ -94,14 +98,13 @@ class HindsightLearner:
         config: SACConfig,
         seed: int,
         threads: Threads = THREADS,
+        buffer: type[ReplayBuffer] = ReplayBuffer,
+        **buffer_arguments: Any,
     ) -> None:
-        space = env.single_observation_space
-        if not isinstance(space, gymnasium.spaces.Dict) or "desired_goal" not in space.spaces:
-            raise RoboAdvError(f"hindsight needs Dict observations with goals, got {space}")
         self.env, self.config, self.threads = env, config, threads
         self.vec_env = VectorToVecEnv(env)
         self.sac = SAC(
-            "MultiInputPolicy",
+            self.policy_class,
             self.vec_env,
             learning_rate=config.learning_rate,
             buffer_size=config.buffer_size,
@@ -110,15 +113,13 @@ class HindsightLearner:
             tau=config.tau,
             gamma=config.gamma,
             gradient_steps=config.gradient_steps,
-            replay_buffer_class=HerReplayBuffer,
-            replay_buffer_kwargs={
-                "n_sampled_goal": config.sampled_goals,
-                "goal_selection_strategy": "future",
-            },
+            replay_buffer_class=buffer,
+            replay_buffer_kwargs=buffer_arguments,
             policy_kwargs={
                 "net_arch": list(config.net_arch),
                 "activation_fn": ACTIVATIONS[config.activation],
-                "features_extractor_class": NormalisedDict,
+                "features_extractor_class": self.normaliser,
+                "optimizer_kwargs": {"fused": True},
             },
             seed=seed,
             device="cpu",
@@ -137,39 +138,32 @@ class HindsightLearner:
         return flat_policy(self.sac.actor, self.config.net_arch, self.config.activation)
 
     @property
-    def buffer(self) -> HerReplayBuffer:
-        assert isinstance(self.sac.replay_buffer, HerReplayBuffer)
+    def buffer(self) -> ReplayBuffer:
+        assert self.sac.replay_buffer is not None
         return self.sac.replay_buffer
 
     def iterate(self) -> dict[str, float]:
-        """Collect `config.iteration` steps and learn from the buffer; returns metrics.
-
-        Raises:
-            RoboAdvError: learning starts before an episode ended.
-        """
+        """Collect `config.iteration` steps and learn from the buffer; returns metrics."""
         restore_generators(self.generators)
         self.vec_env.finished.clear()
         before = self.buffer.pos
         torch.set_num_threads(self.threads.update)
         try:
-            self.sac.learn(self.config.iteration, log_interval=10**9, reset_num_timesteps=False)
-        except RuntimeError as error:
-            if "first episode" not in str(error):
-                raise
-            raise RoboAdvError(
-                f"no episode ended in the first {self.steps} steps; raise learning_starts "
-                f"({self.config.learning_starts}) above num_envs times the length of an episode"
-            ) from error
+            self._learn()
         finally:
             torch.set_num_threads(self.threads.rollout)
-        self._update_statistics(before)
+        self.normalise(recent_observations(self.buffer, before))
         self.generators = capture_generators()
         return self._metrics()
 
-    def _update_statistics(self, before: int) -> None:
-        seen = torch.from_numpy(recent_observations(self.buffer, before))
+    def _learn(self) -> None:
+        self.sac.learn(self.config.iteration, log_interval=10**9, reset_num_timesteps=False)
+
+    def normalise(self, observations: Array) -> None:
+        """Fold flat observations (n, d) into the statistics of all networks."""
+        seen = torch.from_numpy(observations)
         for part in (self.sac.actor, self.sac.critic, self.sac.critic_target):
-            assert isinstance(part.features_extractor, NormalisedDict)
+            assert isinstance(part.features_extractor, NormalisedObservation)
             part.features_extractor.update(seen)
 
     def _metrics(self) -> dict[str, float]:
@@ -201,9 +195,10 @@ class HindsightLearner:
             tensors.update(optimiser_tensors(optimiser, f"optimizer.{name}."))
         arrays = {f"env.{name}": array for name, array in arrays.items()}
         arrays.update(buffer_arrays(self.buffer))
-        if sac._last_obs is not None:
-            assert isinstance(sac._last_obs, dict)
-            arrays.update({f"last_obs.{key}": part for key, part in sac._last_obs.items()})
+        last = sac._last_obs
+        if last is not None:
+            parts = last if isinstance(last, dict) else {FLAT: last}
+            arrays.update({f"last_obs.{key}": np.asarray(part) for key, part in parts.items()})
         generators, plain = self.generators
         tensors["torch_generator"] = generators["torch"].clone()
         arrays["numpy_generator"] = generators["numpy"].numpy()
@@ -236,9 +231,9 @@ class HindsightLearner:
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         self.env.restore(with_prefix(arrays, "env."), values["env"])
         load_buffer(self.buffer, with_prefix(arrays, "buffer."))
-        last = with_prefix(arrays, "last_obs.")
+        last = {key: part.copy() for key, part in with_prefix(arrays, "last_obs.").items()}
         if last:
-            sac._last_obs = {key: part.copy() for key, part in last.items()}
+            sac._last_obs = last.get(FLAT, last)
             sac._last_episode_starts = np.zeros(self.config.num_envs, dtype=bool)
         sac.num_timesteps, sac._n_updates = int(values["steps"]), int(values["updates"])
         sac._episode_num = int(values["episodes"])

@@ -1,4 +1,4 @@
-"""Hindsight replay buffers as arrays: what a resume needs, without pickle."""
+"""Replay buffers as arrays: what a resume needs, without pickle."""
 
 from __future__ import annotations
 
@@ -8,35 +8,47 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from stable_baselines3 import HerReplayBuffer
+from stable_baselines3.common.buffers import ReplayBuffer
 
 from robo_adv.errors import RoboAdvError
 
 Array = npt.NDArray[Any]
-_WHOLE = ("actions", "rewards", "dones", "timeouts", "ep_start", "ep_length")
+FLAT = "flat"  # name of observations that are one array and no Dict
+_WHOLE = ("actions", "rewards", "dones", "timeouts")
+_HINDSIGHT = ("ep_start", "ep_length")
 
 
-def _fields(buffer: HerReplayBuffer) -> dict[str, Array]:
+def _parts(observations: Any) -> dict[str, Array]:
+    """The arrays of a buffer's observations by their keys."""
+    return observations if isinstance(observations, dict) else {FLAT: observations}
+
+
+def _fields(buffer: ReplayBuffer) -> dict[str, Array]:
     """The buffer's own arrays, each (size, num_envs, ...)."""
-    out = {name: getattr(buffer, name) for name in _WHOLE}
+    names = _WHOLE + (_HINDSIGHT if isinstance(buffer, HerReplayBuffer) else ())
+    out: dict[str, Array] = {name: getattr(buffer, name) for name in names}
     for group in ("observations", "next_observations"):
-        out.update({f"{group}.{key}": part for key, part in getattr(buffer, group).items()})
+        parts = _parts(getattr(buffer, group))
+        out.update({f"{group}.{key}": part for key, part in parts.items()})
     return out
 
 
-def _filled(buffer: HerReplayBuffer) -> int:
+def filled(buffer: ReplayBuffer) -> int:
+    """Rows, of num_envs steps each, that hold something."""
     return buffer.buffer_size if buffer.full else buffer.pos
 
 
-def buffer_arrays(buffer: HerReplayBuffer) -> dict[str, Array]:
+def buffer_arrays(buffer: ReplayBuffer) -> dict[str, Array]:
     """Copies of the filled part of a buffer, named `buffer.<field>`."""
-    filled = _filled(buffer)
-    out = {f"buffer.{name}": part[:filled].copy() for name, part in _fields(buffer).items()}
-    out["buffer.episodes"] = buffer._current_ep_start.copy()
+    rows = filled(buffer)
+    out = {f"buffer.{name}": part[:rows].copy() for name, part in _fields(buffer).items()}
+    if isinstance(buffer, HerReplayBuffer):
+        out["buffer.episodes"] = buffer._current_ep_start.copy()
     out["buffer.place"] = np.array([buffer.pos, buffer.full], dtype=np.int64)
     return out
 
 
-def load_buffer(buffer: HerReplayBuffer, arrays: Mapping[str, Array]) -> None:
+def load_buffer(buffer: ReplayBuffer, arrays: Mapping[str, Array]) -> None:
     """Fill a fresh buffer with what `buffer_arrays` gave, names without `buffer.`.
 
     Raises:
@@ -55,13 +67,14 @@ def load_buffer(buffer: HerReplayBuffer, arrays: Mapping[str, Array]) -> None:
         part[: len(given)] = given
         part[len(given) :] = 0
     buffer.pos, buffer.full = position, bool(full)
-    buffer._current_ep_start[:] = arrays["episodes"]
+    if isinstance(buffer, HerReplayBuffer):
+        buffer._current_ep_start[:] = arrays["episodes"]
 
 
-def recent_observations(buffer: HerReplayBuffer, before: int) -> Array:
+def recent_observations(buffer: ReplayBuffer, before: int) -> Array:
     """Flat observations (n, d) that were added since the buffer's position was `before`."""
-    count = (buffer.pos - before) % buffer.buffer_size or _filled(buffer)
+    count = (buffer.pos - before) % buffer.buffer_size or filled(buffer)
     rows = np.arange(before, before + count) % buffer.buffer_size
-    parts = [buffer.observations[key][rows] for key in sorted(buffer.observations)]
+    parts = [part[rows] for _, part in sorted(_parts(buffer.observations).items())]
     flat = np.concatenate([part.reshape(count * buffer.n_envs, -1) for part in parts], axis=1)
     return np.asarray(flat)

@@ -19,6 +19,7 @@ from robo_adv.imitation.demonstration_card import Card
 from robo_adv.imitation.demonstrations import DEMONSTRATED, Demonstrations
 from robo_adv.runs import Run
 from robo_adv.training.learner import PPOConfig, Threads
+from robo_adv.training.off_policy import SACConfig
 
 Array = npt.NDArray[Any]
 ENV, LENGTH, GAIN = "Follow-v0", 20, 1.5
@@ -26,6 +27,10 @@ EXPERT = "imitation.follow:Expert"
 PPO = PPOConfig(
     num_envs=8, n_steps=64, batch_size=128, n_epochs=4, learning_rate=3e-3, gamma=0.5,
     net_arch=(16, 16),
+)  # fmt: skip
+SAC = SACConfig(
+    num_envs=8, gradient_steps=2, iteration=256, learning_starts=256, buffer_size=20_000,
+    batch_size=256, learning_rate=3e-3, gamma=0.5, tau=0.01, net_arch=(16, 16),
 )  # fmt: skip
 THREADS = Threads(1, 1, 1)
 
@@ -95,7 +100,7 @@ def config(folder: Path, learner: str = "gail", **changes: Any) -> ImitatorConfi
     """A small config for Follow; changes of parts as dicts, e.g. disc={"updates": 5}."""
     base = ImitatorConfig(
         demonstrations=str(folder), learner=learner,  # type: ignore[arg-type]
-        ppo=PPO, threads=THREADS, steps=2_048, checkpoint_every=1_024, selection_episodes=8,
+        ppo=PPO, sac=SAC, threads=THREADS, steps=2_048, checkpoint_every=1_024, selection_episodes=8,
     )  # fmt: skip
     parts = {name: replace(getattr(base, name), **change) for name, change in changes.items()
              if isinstance(change, dict) and name != "options"}  # fmt: skip

@@ -27,11 +27,13 @@ from robo_adv.imitation.transitions import Transitions
 from robo_adv.runs import Run
 from robo_adv.training.loop import RESUME, Interrupted
 
-ALL = ("gail", "airl", "asaf", "bc", "dagger")
+ALL = ("gail", "airl", "gail-sac", "sqil", "asaf", "bc", "dagger")
 SMALL: dict[str, dict[str, Any]] = {
     "asaf": {"asaf": {"n_steps": 64, "epochs": 2}}, "bc": {"steps": 40, "checkpoint_every": 10},
     "dagger": {"dagger": {"n_steps": 30}, "steps": 960, "checkpoint_every": 480},
     "gail": {"disc": {"updates": 3}}, "airl": {"disc": {"updates": 3}},
+    "gail-sac": {"disc": {"updates": 3}, "sac": {"gradient_steps": 1, "buffer_size": 1_200}},
+    "sqil": {"sac": {"gradient_steps": 1, "buffer_size": 1_200}},
 }  # fmt: skip
 
 
@@ -234,6 +236,9 @@ def test_windows_longer_than_the_demonstrations_are_refused(folder: Path) -> Non
         ({"learner": "bc", "control": "null"}, "shuffled"),
         ({"learner": "dagger", "control": "shuffled"}, "asks its expert"),
         ({"learner": "airl", "absorb": True}, "absorb"),
+        ({"learner": "sqil", "absorb": True}, "absorb"),
+        ({"learner": "gail-sac", "absorb": True, "sac": {"gamma": 1.0}}, "gamma 1.0"),
+        ({"learner": "sqil", "control": "null"}, "has none"),
         ({"every": 0}, "at least 1"),
         ({"clone": {"validation": 1.0}}, "below 1"),
         ({"dagger": {"decay": 2.0}}, "at most 1"),
@@ -259,3 +264,5 @@ def test_a_reward_that_pays_for_living_is_warned_of_where_episodes_can_end_early
     assert "staying alive" in imitator.Imitator(config(folder, **fragile)).warning()
     assert imitator.Imitator(config(folder, **fragile, absorb=True)).warning() == ""
     assert imitator.Imitator(config(folder, **fragile, disc={"reward": "airl"})).warning() == ""
+    assert "sqil's rewards" in imitator.Imitator(config(folder, "sqil", **fragile)).warning()
+    assert "staying alive" in imitator.Imitator(config(folder, "gail-sac", **fragile)).warning()

@@ -11,7 +11,7 @@ import torch
 
 from imitation.follow import EXPERT, GAIN, Expert, config, demonstrations
 from robo_adv.agents.imitator import Imitator
-from robo_adv.agents.imitators import asaf
+from robo_adv.agents.imitators import asaf, off_policy
 from robo_adv.imitation.asaf import asaf_loss
 from robo_adv.imitation.discriminator import Discriminator
 
@@ -19,6 +19,12 @@ LEARNED, FAILED = 0.85, 0.5  # scores: 1 is the expert, 0 random actions
 CHANGES: dict[str, dict[str, Any]] = {
     "gail": {"steps": 20_480, "disc": {"learning_rate": 3e-3, "updates": 10, "batch_size": 128}},
     "airl": {"steps": 20_480, "disc": {"learning_rate": 3e-3, "updates": 10, "batch_size": 128}},
+    "gail-sac": {
+        "steps": 4_096,
+        "sac": {"tau": 0.05},
+        "disc": {"learning_rate": 3e-3, "updates": 32, "batch_size": 128, "reward": "airl"},
+    },
+    "sqil": {"steps": 4_096},
     "asaf": {"steps": 10_240, "asaf": {"n_steps": 64, "epochs": 5, "learning_rate": 3e-3}},
     "bc": {"steps": 400, "clone": {"batch_size": 32, "learning_rate": 3e-3}},
     "dagger": {"steps": 1_600, "clone": {"batch_size": 64, "learning_rate": 3e-3}},
@@ -41,12 +47,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("learner", ["gail", "airl"])
+@pytest.mark.parametrize("learner", ["gail", "airl", "gail-sac"])
 def test_an_adversarial_learner_comes_close_to_the_expert(folder: Path, learner: str) -> None:
     assert _score(folder, learner) > LEARNED
 
 
-@pytest.mark.parametrize("learner", ["asaf", "bc", "dagger"])
+@pytest.mark.parametrize("learner", ["sqil", "asaf", "bc", "dagger"])
 def test_a_learner_comes_close_to_the_expert(folder: Path, learner: str) -> None:
     assert _score(folder, learner) > LEARNED
 
@@ -59,7 +65,7 @@ def test_asaf_learns_from_windows_and_whole_episodes(folder: Path, window: int) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("learner", ["gail", "airl"])
+@pytest.mark.parametrize("learner", ["gail", "airl", "gail-sac"])
 def test_an_adversarial_learner_with_swapped_labels_does_not(
     folder: Path, learner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +85,13 @@ def test_asaf_with_swapped_labels_does_not(folder: Path, monkeypatch: pytest.Mon
     assert _score(folder, "asaf") < FAILED
 
 
+def test_sqil_that_is_paid_for_its_own_steps_does_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(off_policy, "_whose", lambda steps, shown: 1.0 - shown)
+    assert _score(folder, "sqil") < FAILED
+
+
 def test_cloning_of_shuffled_actions_does_not(folder: Path) -> None:
     assert _score(folder, "bc", control="shuffled") < FAILED
 
@@ -93,7 +106,7 @@ def test_gail_with_an_untrained_discriminator_does_not(folder: Path) -> None:
     assert _score(folder, "gail", control="null") < FAILED
 
 
-def test_learning_leaves_the_global_generators_alone_but_for_ppo(folder: Path) -> None:
+def test_learning_leaves_the_global_generators_alone_but_for_ppo_and_sac(folder: Path) -> None:
     for learner in ("asaf", "bc", "dagger"):
         imitator = Imitator(config(folder, learner))
         torch.manual_seed(3)

@@ -21,9 +21,10 @@ from robo_adv.envs.game import make_game
 from robo_adv.errors import RoboAdvError
 from robo_adv.policy import Driver
 from robo_adv.rollout import play, scenarios
+from robo_adv.training.hindsight import HindsightLearner
 from robo_adv.training.learner import Learner, PPOConfig
 from robo_adv.training.loop import load_state, save_state
-from robo_adv.training.off_policy import HindsightLearner, SACConfig
+from robo_adv.training.off_policy import SACConfig
 from robo_adv.training.squashed import NormalisedDict
 from training.tiny import (
     ONE_THREAD,
