@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from robo_adv.agents import imitator
-from robo_adv.agents.imitators.config import ImitatorConfig
+from robo_adv.agents.imitators.config import OFF_POLICY, ImitatorConfig
 from robo_adv.agents.imitators.presets import preset
 from robo_adv.agents.imitators.variants import VARIANTS
 from robo_adv.agents.parts import part
@@ -208,14 +208,22 @@ def compute(study: ImitationStudy) -> dict[str, float]:
             seconds += 60.0 * cells
             continue
         config = study.config(task, f"{learner}/{max(study.demos)}", 0)
-        trial = imitator.Imitator(config)
-        began = time.process_time()
-        trial.iterate()
-        took = time.process_time() - began
-        seconds += cells * took * config.steps / trial.steps
+        seconds += cells * config.steps * _seconds_per_step(config)
         steps += cells * config.steps
     return {"cells": float(left.total()), "steps": float(steps),
             "hours": seconds / 3600.0 / study.jobs}  # fmt: skip
+
+
+def _seconds_per_step(config: ImitatorConfig) -> float:
+    """CPU time of an environment step, by the iteration after learning started."""
+    trial, warm = imitator.Imitator(config), 0
+    if config.learner in OFF_POLICY:
+        warm = config.sac.learning_starts
+    while trial.steps < warm:
+        trial.iterate()
+    first, began = trial.steps, time.process_time()
+    trial.iterate()
+    return (time.process_time() - began) / (trial.steps - first)
 
 
 def run_cell(study: ImitationStudy, task: str, variant: str, seed: int) -> None:

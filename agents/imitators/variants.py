@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 from robo_adv.agents.imitators.config import ImitatorConfig, LearnerName
 
@@ -36,7 +36,7 @@ def _regularised(**disc: Any) -> Variant:
 
 _NOISE = ("noise", "feature-dropout")
 VARIANTS: dict[str, Variant] = {
-    **{name: Variant(name) for name in ("bc", "dagger", "gail", "airl", "asaf")},
+    **{name: Variant(name) for name in get_args(LearnerName)},
     "gail-null": Variant("gail", "controls", control="null"),
     "gail-shuffled": Variant("gail", "controls", control="shuffled"),
     "bc-shuffled": Variant("bc", "controls", control="shuffled"),
