@@ -50,7 +50,10 @@ def _figure(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> None:
     for axis in axes:
         lines, labels = axis.get_legend_handles_labels()
         legend.update(zip(labels, lines, strict=True))
-    axes[-1].legend(list(legend.values()), list(legend), fontsize=7, frameon=False)
+    figure.legend(
+        list(legend.values()), list(legend), fontsize=7, frameon=False, ncols=4,
+        loc="outside lower right",
+    )  # fmt: skip
     figure.suptitle(
         f"{title}\ndots: training seeds; 95 % intervals over seeds and scenarios",
         fontsize=9, color=INK, x=0.01, ha="left",
