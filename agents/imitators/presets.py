@@ -52,7 +52,7 @@ def preset(learner: LearnerName, env: str, demonstrations: str = "") -> Imitator
     """The config of a learner in an environment, one of our games or of Gymnasium's."""
     steps = STEPS.get(env, 1_000_000)
     ppo = PPO.get(env, _USUAL)
-    asaf = ASAF.get(env, AsafConfig(window=20, stride=4, batch_size=64, learning_rate=3e-4))
+    asaf = ASAF.get(env, AsafConfig(window=20, stride=10, batch_size=64, learning_rate=3e-4))
     sac = SAC.get(env, _USUAL_SAC)
     if env in GAMES:
         usual = preset_of(env)
