@@ -47,7 +47,8 @@ class UnpaidLearner(OffPolicyLearner):
             env, config.sac, config.seed, config.threads, RelabelledReplay,
             pay=pay, expert=shown, share=share,
         )  # fmt: skip
-        self.normalise(observation)  # own ones join it
+        if share:
+            self.normalise(observation)  # own ones join it
 
     def iterate(self) -> dict[str, float]:
         metrics = super().iterate()
@@ -105,7 +106,7 @@ class GailSac(Adversary):
             buffer.observations[row, column],
             self.task.played(buffer.actions[row, column]),
             buffer.next_observations[row, column],
-            (buffer.dones * (1.0 - buffer.timeouts))[row, column] > 0.0,
+            (buffer.dones[row, column] > 0.0) & (buffer.timeouts[row, column] == 0.0),
         )
         return absorbing.with_absorbing(steps, over) if self.config.absorb else steps
 

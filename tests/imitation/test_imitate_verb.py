@@ -85,6 +85,25 @@ def test_gail_takes_flags_of_its_discriminator_and_of_ppo(
     assert data["metrics"]["expert_accuracy"] >= 0.0
 
 
+def test_gail_sac_takes_flags_of_sac_plays_in_evaluate_and_trains_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = _json(
+        capsys, "imitate", str(folder), "--learner", "gail-sac", "--steps", "512", "--episodes", "10",
+        "--sac.iteration", "256", "--sac.learning-starts", "256", "--sac.gradient-steps", "1",
+        "--sac.net-arch", "16", "16", "--disc.updates", "2", "--expert-share", "0.25",
+    )  # fmt: skip
+    run = Path(data["folder"])
+    config = json.loads((run / "config.json").read_text())["config"]
+    assert config["expert_share"] == 0.25 and config["sac"]["gradient_steps"] == 1
+    card = json.loads((run / "checkpoints" / "last" / "policy.json").read_text())
+    assert card["architecture"]["kind"] == "squashed-actor"
+    assert card["architecture"]["net_arch"] == [16, 16]
+    row = _json(capsys, "evaluate", str(run), "--episodes", "10")["rows"][0]
+    assert row["return"]["value"] < 0
+    assert _json(capsys, "train", "--resume", str(run), "--steps", "768")["metrics"]["steps"] >= 768
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -92,6 +111,7 @@ def test_gail_takes_flags_of_its_discriminator_and_of_ppo(
         (("nowhere",), "nowhere"),
         (("FOLDER", "--demos", "9"), "5 demonstrations"),
         (("FOLDER", "--learner", "bc", "--control", "null"), "shuffled"),
+        (("FOLDER", "--learner", "gail-sac", "--expert-share", "1.0"), "expert_share"),
         (("FOLDER", "--set", "high=1.0"), "other actions"),
         (("FOLDER", "--steps", "0"), "steps"),
         (("FOLDER", "--learner", "dagger", "--expert", "nobody"), "nobody"),

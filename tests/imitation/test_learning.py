@@ -52,7 +52,9 @@ def test_an_adversarial_learner_comes_close_to_the_expert(folder: Path, learner:
     assert _score(folder, learner) > LEARNED
 
 
-@pytest.mark.parametrize("learner", ["sqil", "asaf", "bc", "dagger"])
+@pytest.mark.parametrize(
+    "learner", ["asaf", "bc", "dagger", pytest.param("sqil", marks=pytest.mark.slow)]
+)
 def test_a_learner_comes_close_to_the_expert(folder: Path, learner: str) -> None:
     assert _score(folder, learner) > LEARNED
 
@@ -85,6 +87,7 @@ def test_asaf_with_swapped_labels_does_not(folder: Path, monkeypatch: pytest.Mon
     assert _score(folder, "asaf") < FAILED
 
 
+@pytest.mark.slow
 def test_sqil_that_is_paid_for_its_own_steps_does_not(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
