@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ TESTS = Path(__file__).resolve().parents[1]
 PPO = PPOConfig(num_envs=8, n_steps=16, batch_size=64, n_epochs=1, net_arch=(16,))
 
 
+def select_by_few(patch: pytest.MonkeyPatch) -> None:
+    """Choose checkpoints by 8 episodes, for speed."""
+    patch.setattr(design, "SELECTION_EPISODES", 8)
+    patch.setattr("robo_adv.agents.player.SELECTION_EPISODES", 8)
+
+
 @pytest.fixture(scope="module")
 def paired_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, DesignConfig]:
     """A short run with two students."""
@@ -39,14 +46,16 @@ def paired_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, DesignCon
         episodes=16, ppo=PPO, threads=Threads(1, 1, 1), checkpoint_every=6400,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(design, "SELECTION_EPISODES", 8)
-        patch.setattr("robo_adv.agents.player.SELECTION_EPISODES", 8)
+        select_by_few(patch)
         run = Run.create("Reach-v0", "design", config, 0, tmp_path_factory.mktemp("design"))
         design.train(config, run, quiet=True)
     return run, config
 
 
-def test_a_run_shows_its_levels_and_how_they_changed(paired_run: tuple[Run, DesignConfig]) -> None:
+def test_a_run_shows_its_levels_and_how_they_changed(
+    paired_run: tuple[Run, DesignConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(design_pictures, "EACH", 3)
     names = pictures(*paired_run)
     assert names == ["progress.png", "parameters.png", "levels.png"]
     for name in names:
@@ -65,7 +74,7 @@ def test_the_film_shows_both_students_where_they_differ_most(
     lead = np.subtract(last["returns"][1], last["returns"][0])
     best = telling(rounds, space, 1)[0]
     assert best == space.decode(last["points"][0][int(np.argmax(lead))])
-    made = film(run, config, tmp_path / "students.mp4", width=160, height=120)
+    made = film(run, config, tmp_path / "students.mp4", width=160, height=120, shadows=False)
     assert (made.width, made.height) == (320, 120)
     assert len(made.takes) == 2
     assert made.takes[0][0].seed in range(REPORTED, REPORTED + design_pictures.CANDIDATES)
@@ -126,6 +135,7 @@ def test_a_study_trains_every_cell_once_and_tabulates_what_the_students_did(
         tasks=("reach",), generators=("uniform", "paired"), seeds=(1, 2), steps=8000,
         suites=("corners",), episodes=2, folder=tmp_path / "study", jobs=1,
     )  # fmt: skip
+    select_by_few(monkeypatch)
     for cell in study.cells():
         run_cell(study, *cell)
     seen = study.place("reach", "paired", 2) / SEEN
@@ -165,11 +175,15 @@ def test_ctrl_c_of_a_study_says_one_sentence_and_stops_all_processes(tmp_path: P
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     begun = tmp_path / "reach" / "uniform-s1" / "begun"
-    while not begun.exists():  # the other process may still be starting
-        assert process.poll() is None
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)  # what a terminal does
-    said = process.communicate(timeout=100)[1].strip()
+    try:
+        while not begun.exists():  # the other process may still be starting
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+        said = process.communicate(timeout=100)[1].strip()
+    finally:
+        with suppress(ProcessLookupError):  # none is left
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
     assert said.startswith("robo-adv: stopped; all that is done is kept: the same command goes on")
     assert len(said.splitlines()) == 1

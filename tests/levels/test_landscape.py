@@ -59,12 +59,10 @@ def test_paired_avoids_levels_on_which_the_protagonist_is_the_better_one() -> No
     assert world.share_of_top(points) < 0.05
 
 
-@pytest.mark.parametrize("weakness", [(0.0, 1.0), (1.0, 0.0)])
-def test_flexible_paired_finds_them_whoever_is_the_better_one(
-    weakness: tuple[float, float],
-) -> None:
-    """Its best of eight episodes overrates hard levels more than PAIRED's best of four."""
-    world = Landscape(weakness=weakness, easy=SHARP)
+def test_flexible_paired_finds_them_where_the_second_student_is_the_worse_one() -> None:
+    """PAIRED avoids these. Which student is which makes no difference (test_scores.py). Its best of
+    eight episodes overrates hard levels more than PAIRED's best of four."""
+    world = Landscape(weakness=(0.0, 1.0), easy=SHARP)
     assert world.share_of_top(late("flexible-paired", world)) > 0.5
 
 
@@ -80,7 +78,7 @@ def test_repaired_designs_concentrate_on_the_highest_regret() -> None:
 
 def test_minimax_goes_where_nobody_can_succeed() -> None:
     world = Landscape(weakness=(1.0,))
-    points = late("minimax", world)
+    points = late("minimax", world, count=70)
     assert world.share_unsolvable(points) > 0.8
     assert world.share_of_top(points) < 0.1
 
