@@ -13,6 +13,7 @@ from robo_adv.agents.imitators.config import ImitatorConfig
 from robo_adv.agents.imitators.task import Task
 from robo_adv.imitation.discriminator import Discriminator
 from robo_adv.imitation.transitions import Transitions
+from robo_adv.sight import SightedRows
 from robo_adv.training.sighted import Sighted
 
 Array = npt.NDArray[Any]
@@ -26,8 +27,8 @@ def seeing_discriminator(task: Task, config: ImitatorConfig, expert: Transitions
         trunk=lambda size: _trunk(task, size - task.row_size),
     )  # fmt: skip
     floor = config.disc.std_floor
-    rows: Any = expert.observation
-    told = rows.observation if hasattr(rows, "observation") else rows[:, : task.observation_size]
+    rows: Array | SightedRows = expert.observation
+    told = rows.observation if isinstance(rows, SightedRows) else rows[:, : task.observation_size]
     numbers = [(told.mean(axis=0), told.std(axis=0))]
     pixels = np.full(task.row_size - task.observation_size, 127.5)
     numbers.append((pixels, pixels))  # to [-1, 1]

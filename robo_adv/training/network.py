@@ -167,8 +167,8 @@ class NetworkPolicy:
         if self.sight is not None and np.shape(observation)[1:] == (self.observation_size,):
             raise RoboAdvError(
                 f"this policy acts from pictures of the cameras {', '.join(self.sight.cameras)}, which "
-                "it is not shown here; policies that see can be played by `robo-adv evaluate`, "
-                "`imitate` and `video`, and nothing else yet"
+                "it is not shown here; policies that see are played by `robo-adv evaluate` (without "
+                "--levels), `imitate` and `video`, and by nothing else yet"
             )
         with torch.no_grad():
             centre, log_std = self._distribution(torch.as_tensor(observation))
