@@ -40,7 +40,10 @@ class Normaliser:
 
 
 def network_access(policy: NetworkPolicy) -> Access:
-    """Access to our own networks: all of an actor-critic but Q, mean and normaliser of SAC's actor."""
+    """Access to our own networks: all of an actor-critic but Q, mean and normaliser of SAC's actor;
+    none to one that sees."""
+    if policy.sight is not None:
+        return Access()
     network: Any = policy.network
     extractor = network.features_extractor
     assert isinstance(extractor, NormalisedObservation)

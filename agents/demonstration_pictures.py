@@ -19,18 +19,42 @@ Array = npt.NDArray[Any]
 COLUMNS = 4  # panels side by side
 MOST_PANELS = 24  # actions or slices that are shown
 POINTS = 20_000  # steps that are drawn one by one
-NAMES = ("episodes", "actions", "observations", "coverage")
 
 
 def pictures(data: Demonstrations, title: str, folder: Path) -> list[str]:
     """Write all pictures into a folder; their file names."""
-    figures = (
-        episode_figure(data, title), action_figure(data, title), observation_figure(data, title),
-        coverage_figure(data, title),
-    )  # fmt: skip
-    for name, figure in zip(NAMES, figures, strict=True):
+    figures = {
+        "episodes": episode_figure(data, title), "actions": action_figure(data, title),
+        "observations": observation_figure(data, title), "coverage": coverage_figure(data, title),
+    }  # fmt: skip
+    if data.pictures is not None:
+        figures["cameras"] = camera_figure(data, title)
+    for name, figure in figures.items():
         save(figure, folder / f"{name}.png")
-    return [f"{name}.png" for name in NAMES]
+    return [f"{name}.png" for name in figures]
+
+
+def camera_figure(data: Demonstrations, title: str) -> Figure:
+    """What the cameras saw at the beginning, in the middle and at the end of the first episodes."""
+    assert data.pictures is not None
+    cameras, episodes = data.card.cameras, min(len(data), 4)
+    figure = Figure(
+        figsize=(1.5 * 3 * episodes + 0.4, 1.5 * len(cameras) + 0.7), layout="constrained"
+    )
+    axes = figure.subplots(len(cameras), 3 * episodes, squeeze=False)
+    for k in range(episodes):
+        first, steps = data.starts[k] + k, data.lengths[k]
+        for j, step in enumerate((0, steps // 2, steps)):
+            for row, camera in enumerate(cameras):
+                axis = axes[row, 3 * k + j]
+                axis.imshow(data.pictures[first + step, row], interpolation="nearest")
+                axis.set_xticks([])
+                axis.set_yticks([])
+                if row == 0:
+                    axis.set_title(f"episode {k}, step {step}", fontsize=7, color=INK, loc="left")
+                if k == j == 0:
+                    axis.set_ylabel(camera, fontsize=8, color=SOFT)
+    return _titled(figure, f"{title}: what the cameras saw")
 
 
 def episode_figure(data: Demonstrations, title: str) -> Figure:

@@ -22,7 +22,7 @@ class Fitted:
     """A bundle's policy on a world's own scale: actions in [-1, 1] become [low, high] (a,)."""
 
     def __init__(self, policy: NetworkPolicy, low: Array, high: Array) -> None:
-        self.policy = policy
+        self.policy, self.sight = policy, policy.sight
         self.half, self.middle = (high - low) / 2.0, (high + low) / 2.0
 
     def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:

@@ -137,6 +137,8 @@ def _trained(name: str) -> Bundle:
             "`robo-adv zoo import`)"
         )
     bundle = load_bundle(folder)
+    if bundle.policy.sight is not None:
+        raise RoboAdvError(f"harden trains on numbers alone, and {name} acts from pictures")
     if bundle.card.architecture.kind != "mlp":
         raise RoboAdvError(
             f"harden goes on with PPO, which needs an actor-critic; {name} holds "

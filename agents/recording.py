@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robo_adv.agents.album import Album
 from robo_adv.agents.controllers import BLACK_BOX, Controller, controller
 from robo_adv.agents.evaluation import opponent_policy, other_player
 from robo_adv.agents.named import bundle_folder, find_card
@@ -21,10 +22,12 @@ from robo_adv.envs.game import Game
 from robo_adv.errors import RoboAdvError
 from robo_adv.imitation.demonstration_card import Card, Demonstrator, Recording, Space
 from robo_adv.imitation.demonstrations import DEMONSTRATED, Demonstrations, Episode
+from robo_adv.imitation.demonstrations_file import MOST_BYTES
 from robo_adv.policy import EpisodicPolicy, Policy, State
 from robo_adv.rollout import REPORTED, Episodes, even_width, play, scenarios
 from robo_adv.runs import plain, versions
 from robo_adv.safety.criteria import Criterion, make_criterion
+from robo_adv.sight import Eyes, sight
 
 Array = npt.NDArray[Any]
 Tell = Callable[[int, int], None]  # episodes kept so far, scenarios played so far
@@ -37,6 +40,7 @@ class RecordConfig:
     """What is recorded; see the options of `robo-adv data record`.
 
     Attributes:
+        cameras: whose pictures to record too, of `camera_size` pixels each way.
         opponent: who plays the other player. success: a condition, where the world tells of none.
         attempts: scenarios to try at most, 0 for 20 per episode. width: episodes side by side.
     """
@@ -57,6 +61,8 @@ class RecordConfig:
     statistics: Path | None = None
     imports: tuple[str, ...] = ()
     threads: int = 0
+    cameras: tuple[str, ...] = ()
+    camera_size: int = 64
 
 
 def record(config: RecordConfig, tell: Tell | None = None) -> Demonstrations:
@@ -105,7 +111,9 @@ def _recorded(config: RecordConfig, world: World, attempts: int, tell: Tell) -> 
     others = _others(config, world, player)
     bound = {p: opponent_policy(name, world, p) for p, name in others.items()}  # type: ignore[arg-type]
     judge = _criterion(config, world, player)
-    taker = Taker(world, {**bound, player: found.policy}, player, not config.stochastic, judge)
+    policies = {**bound, player: found.policy}
+    eyes = _eyes(config, world)
+    taker = Taker(world, policies, player, not config.stochastic, judge, eyes)
     kept, counts = choose(
         taker, config.seed, config.episodes, attempts, config.only_successful, tell
     )
@@ -117,6 +125,8 @@ def _recorded(config: RecordConfig, world: World, attempts: int, tell: Tell) -> 
     card = Card(
         **place(world, player),
         others=others,
+        cameras=config.cameras,
+        camera_size=config.camera_size if config.cameras else 0,
         demonstrator=demonstrator(found, config.stochastic),
         recording=Recording(
             first_seed=config.seed, only_successful=config.only_successful,
@@ -125,6 +135,24 @@ def _recorded(config: RecordConfig, world: World, attempts: int, tell: Tell) -> 
         provenance={"versions": versions()},
     )  # fmt: skip
     return Demonstrations.of(kept, card)
+
+
+def _eyes(config: RecordConfig, world: World) -> Eyes | None:
+    """What takes the pictures; None without cameras.
+
+    Raises:
+        RoboAdvError: no such cameras, or more pictures than a set may hold.
+    """
+    if not config.cameras:
+        return None
+    seen = sight(config.cameras, config.camera_size)
+    longest = int(getattr(world, "clock_steps", 1))
+    if (size := config.episodes * (longest + 1) * seen.pixels) > MOST_BYTES:
+        raise RoboAdvError(
+            f"{config.episodes} episodes of up to {longest} steps would take {size / 1e9:.1f} GB of "
+            f"pictures, a set may hold {MOST_BYTES / 1e9:.1f}; record fewer, or smaller ones"
+        )
+    return Eyes(world, seen)
 
 
 def place(world: World, player: str) -> dict[str, Any]:
@@ -154,6 +182,7 @@ class Taker:
 
     Args:
         policies: one per player. judge: says what success is; None where nobody does.
+        eyes: take pictures of what happens, where some are wanted.
     """
 
     def __init__(
@@ -163,8 +192,9 @@ class Taker:
         player: str,
         deterministic: bool = True,
         judge: Criterion | None = None,
+        eyes: Eyes | None = None,
     ) -> None:
-        self.world, self.player, self.judge = world, player, judge
+        self.world, self.player, self.judge, self.eyes = world, player, judge, eyes
         self.deterministic = deterministic
         self.heard = Overheard(policies[player])
         self.policies = {**policies, player: self.heard}
@@ -174,15 +204,18 @@ class Taker:
     ) -> tuple[list[Episode], Episodes]:
         """Episodes of `count` scenarios from seed `first` on, and what `play` says of them."""
         tape = Tape(self.world, self.player, self.heard, count)
+        album = None if self.eyes is None else Album(self.world, self.eyes, count)
+        before, after = (tape.before, tape.after) if album is None else album.beside(tape)
         result = play(
             self.world, self.policies, scenarios(first, count), deterministic=self.deterministic,
-            disturb=tape.before, watch=tape.after, progress=progress,
+            disturb=before, watch=after, progress=progress,
             limits=None if self.judge is None else self.judge.limits,
         )  # fmt: skip
         success = np.full(count, np.nan)
         if self.judge is not None:
             success = self.judge.judge(result).success.astype(np.float64)
-        return tape.episodes(result.seeds, success), result
+        episodes = tape.episodes(result.seeds, success)
+        return episodes if album is None else album.illustrate(episodes), result
 
 
 def choose(

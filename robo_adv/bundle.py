@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from robo_adv.cards import Strict, read_json
-from robo_adv.errors import BundleError
+from robo_adv.errors import BundleError, RoboAdvError
 from robo_adv.runs import plain, versions, write_folder
+from robo_adv.sight import Sight
 from robo_adv.training.network import (
     Kind,
     NetworkPolicy,
@@ -29,6 +31,7 @@ from robo_adv.training.network import (
     load_network_weights,
     network_weights,
 )
+from robo_adv.training.sighted import build_sighted, sighted_sizes
 from robo_adv.training.squashed import SquashedPolicy, build_actor
 
 CARD, WEIGHTS = "policy.json", "policy.safetensors"
@@ -37,17 +40,20 @@ JsonValue = Any
 
 
 class Architecture(Strict):
-    """What the local builder needs; enums and sizes only."""
+    """What the local builder needs; enums, sizes, and names of cameras and slices only."""
 
     kind: Kind = "mlp"
     net_arch: tuple[int, ...] = Field(max_length=8)
     activation: Literal["tanh", "relu"]
     observation_size: int = Field(ge=1, le=100_000)
     action_size: int = Field(ge=1, le=10_000)
+    sight: Sight | None = None
 
     def model_post_init(self, context: Any) -> None:
         if not all(1 <= width <= 4096 for width in self.net_arch):
             raise ValueError("layer widths must lie in 1..4096")
+        if (self.kind == "cnn") != (self.sight is not None):
+            raise ValueError("a cnn, and nothing else, has a sight")
 
 
 class Card(Strict):
@@ -118,6 +124,7 @@ def save_bundle(
                     "activation": activation,
                     "observation_size": policy.observation_size,
                     "action_size": policy.action_size,
+                    "sight": policy.sight,
                 },
                 "sha256": hashlib.sha256((target / WEIGHTS).read_bytes()).hexdigest(),
                 "provenance": {**plain(provenance), "versions": versions()},
@@ -173,35 +180,47 @@ def load_bundle(folder: Path) -> Bundle:
             f"{folder / CARD}: layout has {size} numbers, "
             f"observation_size is {card.architecture.observation_size}"
         )
-    network = _load_network(path, card.architecture)
-    policy = NetworkPolicy if card.architecture.kind == "mlp" else SquashedPolicy
+    network = _load_network(path, card.architecture, _columns(card, folder / CARD))
+    policy = SquashedPolicy if card.architecture.kind == "squashed-actor" else NetworkPolicy
     return Bundle(card, policy(network), folder)
 
 
-def _parameters(architecture: Architecture) -> int:
+def _columns(card: Card, path: Path) -> tuple[int, ...]:
+    """Which numbers of the observation a policy that sees is told."""
+    if card.architecture.sight is None:
+        return ()
+    try:
+        return card.architecture.sight.columns(card.layout)
+    except RoboAdvError as problem:
+        raise BundleError(f"{path}: {problem}") from problem
+
+
+def _parameters(architecture: Architecture, columns: tuple[int, ...]) -> int:
     """Number of weights without normalisation: of actor and critic, or of the actor alone."""
-    sizes, actions = (
-        (architecture.observation_size, *architecture.net_arch),
-        architecture.action_size,
-    )
+    inputs, actions, eyes = architecture.observation_size, architecture.action_size, 0
+    if architecture.sight is not None:
+        inputs, eyes = sighted_sizes(architecture.sight, columns)
+    sizes = (inputs, *architecture.net_arch)
     trunk = sum((a + 1) * b for a, b in pairwise(sizes))
     if architecture.kind == "squashed-actor":
         return trunk + (sizes[-1] + 1) * 2 * actions
-    return 2 * trunk + (sizes[-1] + 1) * (actions + 1)
+    return eyes + 2 * trunk + (sizes[-1] + 1) * (actions + 1)
 
 
-def _load_network(path: Path, architecture: Architecture) -> Any:
+def _load_network(path: Path, architecture: Architecture, columns: tuple[int, ...]) -> Any:
     try:
         with safe_open(path, framework="pt") as file:
             file.keys()
     except SafetensorError as error:
         raise BundleError(f"{path} is not a safetensors file: {error}") from error
-    needed = 4 * _parameters(architecture)  # a card must not make us build gigabytes
+    needed = 4 * _parameters(architecture, columns)  # a card must not make us build gigabytes
     if needed > path.stat().st_size:
         raise BundleError(
             f"{path} has {path.stat().st_size} bytes, its card's architecture needs {needed}"
         )
     build: Callable[..., Any] = build_network if architecture.kind == "mlp" else build_actor
+    if architecture.sight is not None:
+        build = partial(build_sighted, sight=architecture.sight, columns=columns)
     network = build(
         architecture.observation_size,
         architecture.action_size,

@@ -14,6 +14,7 @@ from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.levels import Level
 from robo_adv.policy import Driver, Policy
 from robo_adv.safety.statistics import Rate
+from robo_adv.sight import Eyes, sight_of
 
 if TYPE_CHECKING:
     from robo_adv.envs.episode import Step, World
@@ -155,7 +156,8 @@ def play(
     """Play every scenario (seeds[j], levels[j]) once, `game.num_envs` at a time.
 
     Args:
-        policies: one per player. levels: one per scenario, or None for nominal.
+        policies: one per player; one with a `sight` is given sighted rows. levels: one per scenario,
+            or None for nominal.
         watch: called with None after the start and with each step's result.
         progress: called with the number of finished episodes after each step.
         disturb: called before each step with which scenario each simulation plays (num_envs,), -1 for
@@ -174,6 +176,8 @@ def play(
     }
     for p, driver in drivers.items():
         driver.begin(rows, first_seeds, obs[p])
+    seeing = {p: sight for p in drivers if (sight := sight_of(policies[p])) is not None}
+    eyes = {p: Eyes(game, sight) for p, sight in seeing.items()}
     exceeded = _Exceeded(game, limits or {})
     columns: dict[str, Array] = {}
     done = 0
@@ -183,7 +187,9 @@ def play(
         playing = queue.assigned.copy()
         if disturb:
             disturb(playing, obs)
-        result = game.step({p: driver.act(obs[p]) for p, driver in drivers.items()})
+        result = game.step(
+            {p: d.act(eyes[p](obs[p]) if p in eyes else obs[p]) for p, d in drivers.items()}
+        )
         obs = result.obs
         if watch:
             watch(result)
@@ -202,6 +208,8 @@ def play(
             progress(done)
         for p, driver in drivers.items():
             driver.begin(final.ids, game.seeds[final.ids], obs[p])
+    for eye in eyes.values():
+        eye.close()
     return _episodes(game, seeds, columns, limits or {})
 
 

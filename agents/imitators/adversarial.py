@@ -20,12 +20,14 @@ from robo_adv.agents.imitators.config import ImitatorConfig
 from robo_adv.agents.imitators.judged import JudgedEnv, true_return
 from robo_adv.agents.imitators.lesson import Lesson
 from robo_adv.agents.imitators.networks import log_prob
+from robo_adv.agents.imitators.seeing import seeing_discriminator
 from robo_adv.agents.player import copy_policy
 from robo_adv.imitation.discriminator import Discriminator
 from robo_adv.imitation.transitions import Transitions
 from robo_adv.training.learner import Learner
 from robo_adv.training.network import NetworkPolicy
 from robo_adv.training.off_policy import OffPolicyLearner
+from robo_adv.training.sighted import sighted_kwargs
 from robo_adv.training.state import Tensors, with_prefix
 
 Array = npt.NDArray[Any]
@@ -58,9 +60,12 @@ class Adversary:
         self.expert = lesson.steps
         if config.absorb:
             self.expert, size = absorbing.expert_steps(lesson, config.every), size + 1
-        self.discriminator = Discriminator(size, task.action_size, config.disc, config.seed)
         self.shown = self.view(self.expert)
-        self.discriminator.fit_normaliser(self.shown)
+        if task.sight is not None:
+            self.discriminator = seeing_discriminator(task, config, self.expert)
+        else:
+            self.discriminator = Discriminator(size, task.action_size, config.disc, config.seed)
+            self.discriminator.fit_normaliser(self.shown)
         self.generator = torch.Generator().manual_seed(config.seed)
 
     @property
@@ -84,8 +89,9 @@ class Adversary:
     def view(self, steps: Transitions) -> Transitions:
         """Steps as the discriminator sees them: goals relative to what is achieved, if it is asked for.
         A few demonstrations show a few goals; a discriminator that sees where they lie knows the
-        learner by its other goals, whatever it does."""
-        return relative_goals(steps, self.task.goals) if self.config.relative_goals else steps
+        learner by its other goals, whatever it does. Of pictures nothing is relative."""
+        relative = self.config.relative_goals and self.task.sight is None
+        return relative_goals(steps, self.task.goals) if relative else steps
 
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         tensors, values = self.learner.state()
@@ -107,7 +113,9 @@ class Gail(Adversary):
         super().__init__(lesson, config, config.ppo.gamma)
         seat = self.task.seat(config.ppo.num_envs)
         self.env = JudgedEnv(seat, self.judge, self.task.played)
-        self.learner = Learner(self.env, config.ppo, config.seed, config.threads)
+        sight, columns = self.task.sight, self.task.columns
+        first = None if sight is None else sighted_kwargs(sight, columns)
+        self.learner = Learner(self.env, config.ppo, config.seed, config.threads, first)
 
     def iterate(self) -> dict[str, float]:
         """A rollout under the present rewards, PPO's update, then the discriminator's on what the

@@ -21,12 +21,15 @@ from robo_adv.agents.imitators.networks import (
     normalise,
     row_sums,
 )
+from robo_adv.agents.imitators.task import Task
 from robo_adv.imitation.cloning import negative_log_likelihood
+from robo_adv.sight import SightedRows
 from robo_adv.training.network import NetworkPolicy, load_network_weights, network_weights
 from robo_adv.training.state import Tensors, with_prefix
 
 Array = npt.NDArray[Any]
-Pairs = tuple[torch.Tensor, torch.Tensor]  # observations (n, d), actions (n, a) in [-1, 1]
+# Observations (n, d) or sighted rows, and actions (n, a) in [-1, 1].
+Pairs = tuple[torch.Tensor | SightedRows, torch.Tensor]
 
 
 class Cloner:
@@ -42,7 +45,7 @@ class Cloner:
         losses = []
         order = torch.randperm(len(pairs[0]), generator=self.generator)
         for rows in torch.split(order, self.config.batch_size):
-            loss = self.loss(pairs[0][rows], pairs[1][rows])
+            loss = self.loss(torch.as_tensor(pairs[0][rows]), pairs[1][rows])
             self.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
@@ -61,7 +64,7 @@ class Cloner:
     @torch.no_grad()
     def likelihood_loss(self, pairs: Pairs) -> float:
         """Mean negative log-likelihood of pairs."""
-        return float(-log_prob(self.network, *pairs).mean())
+        return float(-log_prob(self.network, torch.as_tensor(pairs[0][:]), pairs[1]).mean())
 
     def batches(self, pairs: Pairs) -> int:
         """Gradient steps of an epoch."""
@@ -74,6 +77,17 @@ class Cloner:
         load_network_state(tensors, self.network, self.optimiser, self.generator)
 
 
+def seen_rows(
+    task: Task, seen: Array | SightedRows, rows: Array
+) -> torch.Tensor | SightedRows:  # fmt: skip
+    """Those rows of what a learner of the task sees."""
+    if isinstance(seen, SightedRows):
+        return seen.take(rows)
+    if task.sight is not None:
+        return SightedRows.of(seen[rows], task.observation_size)
+    return torch.as_tensor(seen[rows], dtype=torch.float32)
+
+
 class Clone:
     """Behavioural cloning with early stopping; its steps are gradient steps.
 
@@ -84,7 +98,8 @@ class Clone:
         self.task, self.config = lesson.task, config
         self.fit, self.held_out = self._split(lesson)
         self.network = make_network(lesson.task, config.ppo, config.seed)
-        normalise(self.network, self.fit[0].numpy())
+        seen = self.fit[0]
+        normalise(self.network, seen if isinstance(seen, SightedRows) else seen.numpy())
         self.cloner = Cloner(self.network, config.clone, config.seed)
         self.best = make_network(lesson.task, config.ppo, config.seed)
         load_network_weights(self.best, network_weights(self.network))
@@ -104,13 +119,13 @@ class Clone:
         if config.clone.validation and groups > 1:
             few = min(max(few, 1), groups - 1)
         out = np.isin(group, rng.permutation(groups)[:few])
-        pairs = (
-            torch.as_tensor(steps.observation, dtype=torch.float32),
-            torch.as_tensor(self.task.unit(steps.action)),
+        action = self.task.unit(steps.action)
+        kept, held = np.flatnonzero(~out), np.flatnonzero(out)
+        fit, rest = (
+            (seen_rows(self.task, steps.observation, rows), torch.as_tensor(action[rows]))
+            for rows in (kept, held)
         )
-        kept, held = torch.as_tensor(~out), torch.as_tensor(out)
-        fit = (pairs[0][kept], pairs[1][kept])
-        return fit, (pairs[0][held], pairs[1][held]) if few else None
+        return fit, rest if few else None
 
     @property
     def policy(self) -> NetworkPolicy:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.imitation.config import DiscriminatorConfig
+from robo_adv.sight import OWN
 from robo_adv.training.learner import PPOConfig, Threads
 from robo_adv.training.off_policy import SACConfig
 
@@ -16,6 +17,8 @@ Control = Literal["", "null", "shuffled"]
 ADVERSARIAL = ("gail", "airl", "gail-sac")
 OFF_POLICY = ("gail-sac", "sqil")  # they learn by SAC, their networks are those of `sac`
 ABSORBING = ("gail", "gail-sac")
+FROM_PICTURES = ("bc", "dagger", "gail")
+_SEEN = ("state-action", "state")
 
 
 def _check(config: Any, **least: float) -> None:
@@ -104,6 +107,8 @@ class ImitatorConfig:
     options: of the world, in place of those of the demonstrations. opponents: policies of the
         other player, where there is one; () takes those of the demonstrations.
     demos: how many episodes to learn from, from the first; 0 all. every: keep one step of so many.
+    cameras: of the demonstrations, from whose pictures the policy acts; () for numbers alone.
+    sees: with cameras, slices of the observation that it is told too; `own` are its own sensors'.
     control: `null` leaves the discriminator untrained, `shuffled` mixes the demonstrated actions
         up: what a learner reaches like that is not imitation.
     absorb: what a step is worth after which an episode is over is what the discriminator says of
@@ -122,6 +127,8 @@ class ImitatorConfig:
     opponents: tuple[str, ...] = ()
     demos: int = 0
     every: int = 1
+    cameras: tuple[str, ...] = ()
+    sees: tuple[str, ...] = (OWN,)
     control: Control = ""
     absorb: bool = False
     relative_goals: bool = True
@@ -153,6 +160,17 @@ class ImitatorConfig:
         if not 0.0 <= self.expert_share < 1.0:
             raise RoboAdvError(f"expert_share must lie in 0..1, below 1, got {self.expert_share}")
         gamma = self.base.gamma
+        if self.cameras and (self.learner not in FROM_PICTURES or self.absorb):
+            what = "absorb" if self.absorb else self.learner
+            raise RoboAdvError(
+                f"{what} works on numbers alone; learners from pictures are "
+                f"{', '.join(FROM_PICTURES)}, without absorb"
+            )
+        if self.cameras and self.learner == "gail" and self.disc.inputs not in _SEEN:
+            raise RoboAdvError(
+                f"a discriminator that sees pictures has inputs {' or '.join(_SEEN)}, got "
+                f"{self.disc.inputs!r}"
+            )
         if self.absorb and (self.learner not in ABSORBING or gamma >= 1.0):
             raise RoboAdvError(
                 f"absorb belongs to the learners {' and '.join(ABSORBING)} with a discount below 1, "

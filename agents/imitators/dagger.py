@@ -10,13 +10,14 @@ import numpy.typing as npt
 import torch
 
 from robo_adv.agents.controllers import controller
-from robo_adv.agents.imitators.cloning import Cloner
+from robo_adv.agents.imitators.cloning import Cloner, seen_rows
 from robo_adv.agents.imitators.collect import Collector
 from robo_adv.agents.imitators.config import ImitatorConfig
 from robo_adv.agents.imitators.lesson import Lesson
 from robo_adv.agents.imitators.networks import make_network, normalise
 from robo_adv.errors import RoboAdvError
 from robo_adv.policy import Driver
+from robo_adv.sight import SightedRows
 from robo_adv.training.network import NetworkPolicy
 from robo_adv.training.state import Tensors, signed, with_prefix
 
@@ -39,9 +40,9 @@ class Dagger:
         self.driver = Driver(expert.policy, self.own.num_envs)
         self.network = make_network(task, config.ppo, config.seed)
         self.cloner = Cloner(self.network, config.clone, config.seed)
-        self.observation = lesson.steps.observation.astype(np.float32)
+        self.observation = seen_rows(task, lesson.steps.observation, np.arange(len(lesson.steps)))
         self.action = task.unit(lesson.steps.action)
-        self.collector = Collector(task.seat(self.own.num_envs), config.seed, self.driver.begin)
+        self.collector = Collector(task.seat(self.own.num_envs), config.seed, self._begin)
         self.steps, self.rounds = 0, 0
 
     @property
@@ -61,17 +62,30 @@ class Dagger:
         self.rounds += 1
         seen = rollout.observation.reshape(-1, rollout.observation.shape[-1])
         label = rollout.action.reshape(-1, rollout.action.shape[-1])
-        self.observation = np.concatenate([self.observation, seen])
+        self._add(seen)
         self.action = np.concatenate([self.action, label])
-        normalise(self.network, self.observation)
-        pairs = torch.as_tensor(self.observation), torch.as_tensor(self.action)
+        pairs = self.observation, torch.as_tensor(self.action)
         losses = [self.cloner.epoch(pairs) for _ in range(self.config.clone.epochs)]
         size = float(len(self.action))
         return {**rollout.metrics, "beta": beta, "loss": losses[-1], "labelled": size}
 
+    def _add(self, seen: Array) -> None:
+        """Rows that the learner saw, to those of the demonstrations."""
+        if isinstance(self.observation, SightedRows):
+            more = SightedRows.of(seen, self.task.observation_size)
+            self.observation = self.observation.and_then(more)
+            normalise(self.network, self.observation)
+        else:
+            self.observation = torch.cat([self.observation, torch.as_tensor(seen)])
+            normalise(self.network, self.observation.numpy())
+
+    def _begin(self, rows: Array, seeds: Array, seen: Array) -> None:
+        self.driver.begin(rows, seeds, seen[:, : self.task.observation_size])
+
     def _act(self, observation: Array) -> tuple[Array, Array]:
         """What is played, and what the expert would have played."""
-        label = self.task.unit(self.driver.act(observation))
+        told = observation[:, : self.task.observation_size]  # the expert sees no pictures
+        label = self.task.unit(self.driver.act(told))
         own, _ = self.policy.predict(observation, deterministic=True)
         asked = torch.rand(len(own), 1, generator=self.cloner.generator).numpy() < self.beta
         return np.where(asked, label, own), label
@@ -79,7 +93,12 @@ class Dagger:
     def state(self) -> tuple[Tensors, dict[str, Any]]:
         arrays, values = self.collector.snapshot()
         arrays = {f"env.{name}": array for name, array in arrays.items()}
-        arrays["data.observation"], arrays["data.action"] = self.observation, self.action
+        arrays["data.action"] = self.action
+        if isinstance(self.observation, SightedRows):
+            arrays["data.observation"] = self.observation.observation
+            arrays["data.pictures"] = self.observation.pixels[self.observation.rows]
+        else:
+            arrays["data.observation"] = self.observation.numpy()
         arrays["driver.starts"] = self.driver.starts
         for index, part in enumerate(self.driver.state or ()):
             arrays[f"driver.state.{index}"] = np.array(part)
@@ -90,7 +109,11 @@ class Dagger:
     def load_state(self, tensors: Tensors, values: Mapping[str, Any]) -> None:
         self.cloner.load_state(tensors)
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        self.observation, self.action = arrays["data.observation"], arrays["data.action"]
+        self.action, observation = arrays["data.action"], arrays["data.observation"]
+        if self.task.sight is not None:
+            self.observation = SightedRows(observation, arrays["data.pictures"])
+        else:
+            self.observation = torch.as_tensor(observation)
         self.collector.restore(with_prefix(arrays, "env."), values["env"])
         self.driver.starts[:] = arrays["driver.starts"]
         for index, part in enumerate(self.driver.state or ()):

@@ -50,9 +50,12 @@ def prepare(config: ImitatorConfig) -> Lesson:
     """
     whole = load_demonstrations(Path(config.demonstrations))
     card = whole.card
+    if config.cameras:
+        whole.check_shows(config.cameras)
     task = Task(
         card.game, {**card.options, **config.options}, card.player,
         config.opponents or tuple(card.others.values()), config.threads.physics,
+        config.cameras, card.camera_size, config.sees,
     )  # fmt: skip
     notes = whole.check_fits(task.sample, task.player)
     chosen = whole.first(config.demos) if config.demos else whole
@@ -60,7 +63,11 @@ def prepare(config: ImitatorConfig) -> Lesson:
     if config.control == "shuffled":
         actions = np.random.default_rng(config.seed).permutation(actions)
     chosen = replace(chosen, actions=actions)
-    steps = (
-        chosen.subsample(config.every, config.seed) if config.every > 1 else chosen.transitions()
-    )
+    if config.every > 1:
+        steps = chosen.subsample(config.every, config.seed, config.cameras)
+    else:
+        steps = chosen.transitions(config.cameras)
+    if task.sight is not None:
+        told = task.sight.told(task.sample.layouts[task.player])
+        notes = (*notes, f"The learner acts from pictures: {told}.")
     return Lesson(task, whole, chosen, steps, notes)

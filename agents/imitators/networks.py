@@ -12,6 +12,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from robo_adv.agents.imitators.task import Task
 from robo_adv.errors import RoboAdvError
+from robo_adv.sight import SightedRows
 from robo_adv.training.learner import PPOConfig
 from robo_adv.training.network import (
     NormalisedObservation,
@@ -19,6 +20,7 @@ from robo_adv.training.network import (
     load_network_weights,
     network_weights,
 )
+from robo_adv.training.sighted import build_sighted
 from robo_adv.training.state import Tensors, load_optimiser, optimiser_tensors, with_prefix
 
 Array = npt.NDArray[Any]
@@ -28,16 +30,20 @@ def make_network(task: Task, ppo: PPOConfig, seed: int) -> ActorCriticPolicy:
     """A fresh network of a task, the same for the same seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = build_network(
-            task.observation_size, task.action_size, ppo.net_arch, ppo.activation
-        )
+        shape = task.observation_size, task.action_size, ppo.net_arch, ppo.activation
+        network = (
+            build_network(*shape) if task.sight is None
+            else build_sighted(*shape, task.sight, task.columns)
+        )  # fmt: skip
     with torch.no_grad():
         network.log_std.fill_(ppo.log_std_init)
     return network.train(False)
 
 
-def normalise(network: ActorCriticPolicy, observations: Array) -> None:
-    """Set the network's statistics to those of observations (n, d)."""
+def normalise(network: ActorCriticPolicy, observations: Array | SightedRows) -> None:
+    """Set the network's statistics to those of observations (n, d); pixels have none."""
+    if isinstance(observations, SightedRows):
+        observations = observations.observation
     layer = network.features_extractor
     assert isinstance(layer, NormalisedObservation)
     layer.count.zero_()

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from robo_adv.agents.evaluation import refuse_opponents
 from robo_adv.agents.fitted import action_range
 from robo_adv.agents.protagonist import bind
+from robo_adv.agents.sighted_seat import SightedSeat
 from robo_adv.agents.world_seat import WorldSeat
 from robo_adv.agents.worlds import make_world
 from robo_adv.envs.episode import World
@@ -21,6 +22,7 @@ from robo_adv.envs.goal import ACHIEVED, DESIRED
 from robo_adv.envs.seat import Seat
 from robo_adv.errors import unknown
 from robo_adv.policy import Policy, dict_slices
+from robo_adv.sight import OWN, Sight, seen_slices, sight
 from robo_adv.training.vec_env import ResumableEnv
 
 Array = npt.NDArray[Any]
@@ -35,6 +37,10 @@ class Task:
     Args:
         env: id. options: of it. player: who imitates; the world's first by default. opponents: names
             of policies of the other player; several make a pool. threads: of games' physics.
+        cameras, camera_size, sees: what a learner sees (`robo_adv.sight`), where it acts from pictures.
+
+    Attributes:
+        sight: that, or None.
 
     Raises:
         RoboAdvError: no such world, player or opponent, or actions without finite bounds.
@@ -47,6 +53,9 @@ class Task:
         player: str = "",
         opponents: tuple[str, ...] = (),
         threads: int = 0,
+        cameras: tuple[str, ...] = (),
+        camera_size: int = 64,
+        sees: tuple[str, ...] = (OWN,),
     ) -> None:
         self.env, self.options, self.threads = env.removeprefix("robo_adv/"), dict(options), threads
         self.sample = self.world(1)
@@ -57,6 +66,10 @@ class Task:
         self.opponents = self._bind(opponents)
         self.scores = bool(self.options.get(SCORES))
         self.reports_success = bool(getattr(self.sample, "reports_success", True))
+        self.sight: Sight | None = None
+        if cameras:
+            layout = self.sample.layouts[self.player]
+            self.sight = sight(cameras, camera_size, seen_slices(layout, sees))
 
     def _bind(self, names: tuple[str, ...]) -> dict[str, Policy]:
         if not isinstance(self.sample, GymnasiumWorld):
@@ -66,7 +79,19 @@ class Task:
 
     @property
     def observation_size(self) -> int:
+        """d, without pixels."""
         return int(self.sample.layouts[self.player].size)
+
+    @property
+    def row_size(self) -> int:
+        """Of what a learner is given: d, or d + C of sighted rows."""
+        return self.observation_size + (0 if self.sight is None else self.sight.pixels)
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Which numbers of an observation a learner that sees is told."""
+        layout = self.sample.layouts[self.player].to_json()
+        return () if self.sight is None else self.sight.columns(layout)
 
     @property
     def action_size(self) -> int:
@@ -93,6 +118,8 @@ class Task:
         world = self.world(num_envs)
         if isinstance(world, GymnasiumWorld):
             return WorldSeat(world)
+        if self.sight is not None:
+            return SightedSeat(cast(Game, world), self.player, self.opponents, self.sight)
         return Seat(cast(Game, world), self.player, self.opponents, observation="flat")
 
     def played(self, unit: npt.ArrayLike) -> Array:

@@ -150,6 +150,8 @@ class Export:
 
     def run(self, console: Console) -> Outcome:
         found = load_demonstrations(self.folder)
+        if found.pictures is not None:
+            console.print("note: the pictures are left out")
         if self.to == "minari":
             write_minari(found, self.out, self.name)
             console.print(f"written: {self.out}")

@@ -44,6 +44,7 @@ def print_set(console: Console, found: Demonstrations, name: str) -> None:
     card, told = found.card, found.statistics()
     result, success = result_of(told)
     options = " ".join(f"{k}={v}" for k, v in card.options.items())
+    pictures = f"{card.camera_size} x {card.camera_size} of {', '.join(card.cameras)}"
     rows = {
         "world": f"{card.player} in {card.game} {options}".rstrip(),
         "demonstrator": " ".join(
@@ -57,6 +58,7 @@ def print_set(console: Console, found: Demonstrations, name: str) -> None:
         f"{int((found.truncations & ~found.terminations).sum())} cut off",
         "observations": f"{card.observation_space.size}: "
         + " ".join(f"{part}({size})" for part, size, _ in card.layout),
+        **({"pictures": pictures} if card.cameras else {}),
         "sha256": found.digest[:16],
     }
     table = Table(box=None, show_header=False, title=name, title_justify="left")

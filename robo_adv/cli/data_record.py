@@ -58,6 +58,10 @@ class Record:
     """Modules to import first, those that register your environment."""
     threads: int = 0
     """Physics threads; 0 takes every CPU."""
+    cameras: tuple[str, ...] = ()
+    """Record pictures of these cameras of the game too (scene side top wrist of the arm's)."""
+    camera_size: int = 64
+    """Their width and height [pixels]."""
     overwrite: bool = False
     """Replace demonstrations that are in the folder."""
     json: bool = False
@@ -83,6 +87,7 @@ class Record:
             self.controller, self.env, parse_options(self.set), self.player, self.opponent,
             self.episodes, self.only_successful, self.success, self.attempts, self.stochastic,
             self.seed, self.width, self.trust, self.statistics, self.imports, self.threads,
+            self.cameras, self.camera_size,
         )  # fmt: skip
         quiet = not console.is_terminal  # else it leaves an empty line in logs
         columns = (TextColumn("recording"), BarColumn(), TextColumn("{task.description}"),

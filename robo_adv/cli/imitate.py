@@ -27,6 +27,7 @@ from robo_adv.cli.verb import Outcome
 from robo_adv.errors import RoboAdvError
 from robo_adv.imitation.config import DiscriminatorConfig
 from robo_adv.runs import Run
+from robo_adv.sight import OWN
 from robo_adv.training.learner import PPOConfig, Threads
 from robo_adv.training.off_policy import SACConfig
 
@@ -47,6 +48,11 @@ class Imitate:
     """Episodes to learn from, the first ones; 0: all."""
     every: int = 1
     """Keep one step of so many, as Ho and Ermon (20)."""
+    cameras: tuple[str, ...] = ()
+    """Act from pictures: cameras of the demonstrations (bc, dagger, gail)."""
+    sees: tuple[str, ...] = (OWN,)
+    """With --cameras, slices of the observation that it is told besides; own: those of the robot's own
+    sensors, not goals and objects. Without a name: none."""
     control: Literal["", "null", "shuffled"] = ""
     """null: the discriminator stays untrained. shuffled: the demonstrated actions are mixed up. What a
     learner reaches like this is not imitation."""
@@ -122,8 +128,9 @@ class Imitate:
         return ImitatorConfig(
             demonstrations=str(Path(self.demonstrations).resolve()), learner=self.learner,
             expert=self.expert, options=parse_options(self.set), opponents=self.opponents,
-            demos=self.demos, every=self.every, control=self.control, absorb=self.absorb,
-            relative_goals=self.relative_goals, expert_share=self.expert_share,
+            demos=self.demos, every=self.every, cameras=self.cameras, sees=self.sees,
+            control=self.control, absorb=self.absorb, relative_goals=self.relative_goals,
+            expert_share=self.expert_share,
             steps=usual.steps if self.steps is None else self.steps, seed=self.seed, ppo=self.ppo,
             sac=self.sac, disc=self.disc, clone=self.clone, dagger=self.dagger, asaf=self.asaf,
             threads=self.threads,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import ConfigDict, Field, field_validator
 
 from robo_adv.cards import Strict
+from robo_adv.sight import LARGEST, MOST_CAMERAS
 
 MOST_EPISODES, MOST_STEPS, MOST_SIZE = 1_000_000, 100_000_000, 1_000_000
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -123,6 +124,8 @@ class Card(Strict):
     Attributes:
         game, options, player, layout: as in a policy's card; the layout is that of the observations.
         others: who played the other players, by name.
+        cameras, camera_size: of the pictures that were recorded beside the observations, in their
+            order; width and height [pixels]. () and 0 without.
         action_scaling: actions are on the environment's own scale, clipped to `action_space`: what
             was played. There is no other scaling.
         notes: what a user of the data must know, in sentences.
@@ -136,6 +139,10 @@ class Card(Strict):
     player: str = Field(min_length=1, max_length=100)
     layout: tuple[tuple[str, int, str], ...] = Field(min_length=1)
     others: dict[str, Text] = Field(default_factory=dict)
+    cameras: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
+        default=(), max_length=MOST_CAMERAS
+    )
+    camera_size: int = Field(default=0, ge=0, le=LARGEST)
     observation_space: Space
     action_space: Space
     action_scaling: Literal["environment, clipped"] = "environment, clipped"
@@ -153,6 +160,12 @@ class Card(Strict):
             raise ValueError("a slice has no size")
         return layout
 
+    def model_post_init(self, context: Any) -> None:
+        if len(set(self.cameras)) != len(self.cameras):
+            raise ValueError("a camera is named twice")
+        if bool(self.cameras) != bool(self.camera_size):
+            raise ValueError(f"{len(self.cameras)} cameras of {self.camera_size} pixels")
+
     def noted(self, *notes: str) -> Card:
         """The card with more notes."""
         return self.model_copy(update={"notes": (*self.notes, *notes)})
@@ -162,7 +175,7 @@ class ArrayCard(Strict):
     """One array of the file."""
 
     dtype: str = Field(max_length=10)
-    shape: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=2)
+    shape: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=5)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from robo_adv.errors import RoboAdvError
 from robo_adv.imitation.demonstration_card import Card, Space
-from robo_adv.imitation.demonstrations_file import DTYPES
+from robo_adv.imitation.demonstrations_file import PICTURES, dtypes, picture_shape
 from robo_adv.runs import plain
 
 if TYPE_CHECKING:
@@ -24,7 +24,13 @@ def check_shapes(arrays: Mapping[str, Array], card: Card) -> None:
     lengths = arrays["lengths"]
     if len(lengths) == 0 or len(arrays["actions"]) == 0:
         raise RoboAdvError("there are no demonstrations: not one episode, or not one step")
-    for name, dtype in DTYPES.items():
+    names = dtypes(card)
+    if set(arrays) != set(names):
+        raise RoboAdvError(
+            f"the card names the cameras {', '.join(card.cameras) or '(none)'}, and there are "
+            f"{'no ' if PICTURES in names else ''}pictures"
+        )
+    for name, dtype in names.items():
         if arrays[name].dtype.str != dtype:
             raise RoboAdvError(f"{name} is {arrays[name].dtype}, expected {np.dtype(dtype)}")
     if lengths.ndim != 1 or (lengths < 1).any():
@@ -38,6 +44,7 @@ def check_shapes(arrays: Mapping[str, Array], card: Card) -> None:
         "observations": (steps + n, size), "actions": (steps, card.action_space.size),
         **dict.fromkeys(("rewards", "terminations", "truncations"), (steps,)),
         **dict.fromkeys(("seeds", "success"), (n,)),
+        **({PICTURES: picture_shape(steps + n, card)} if card.cameras else {}),
     }  # fmt: skip
     for name, shape in wanted.items():
         if arrays[name].shape != shape:

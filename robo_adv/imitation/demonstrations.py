@@ -17,6 +17,7 @@ from robo_adv.imitation import demonstrations_file as file
 from robo_adv.imitation.demonstration_card import Card, FileCard, Statistics
 from robo_adv.imitation.demonstration_checks import check_shapes, check_values, fits
 from robo_adv.imitation.transitions import Transitions
+from robo_adv.sight import SightedRows
 
 if TYPE_CHECKING:
     from robo_adv.envs.episode import World
@@ -33,6 +34,7 @@ class Episode:
     Attributes:
         observations: (T + 1, d). actions: (T, a), on the environment's own scale, within its bounds.
         rewards: (T,). terminated, truncated: how it ended. success: 1 or 0, NaN if unknown.
+        pictures: (T + 1, k, S, S, 3) uint8 of k cameras, or None.
     """
 
     observations: Array
@@ -42,6 +44,7 @@ class Episode:
     truncated: bool
     seed: int = 0
     success: float = np.nan
+    pictures: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,8 @@ class Demonstrations:
             environment's own scale, clipped to its bounds: what was played. rewards: (N,) float64.
         terminations, truncations: (N,) bool; at least one is true in the last step of an episode,
             none before. lengths: (n,) int64, T_k. seeds: (n,) uint64. success: (n,) float64, NaN
-            where it is unknown.
+            where it is unknown. pictures: (N + n, k, S, S, 3) uint8, one per observation and camera
+            of the card, or None.
 
     Raises:
         RoboAdvError: empty, of other shapes or dtypes, not finite, cut in the wrong places, or with
@@ -69,6 +73,7 @@ class Demonstrations:
     seeds: Array
     success: Array
     card: Card
+    pictures: Array | None = None
 
     def __post_init__(self) -> None:
         check_shapes(self.arrays(), self.card)
@@ -88,6 +93,13 @@ class Demonstrations:
                     f"episode {k} has {lengths[k]} rewards, {len(e.actions)} actions and "
                     f"{len(e.observations)} observations; expected T, T and T + 1"
                 )
+            if e.pictures is not None and len(e.pictures) != lengths[k] + 1:
+                raise RoboAdvError(
+                    f"episode {k} has {len(e.pictures)} pictures of {lengths[k]} steps; expected T + 1"
+                )
+        seen = [e.pictures for e in episodes if e.pictures is not None]
+        if seen and len(seen) < len(episodes):
+            raise RoboAdvError(f"{len(seen)} of {len(episodes)} episodes have pictures")
         ends = np.cumsum(lengths) - 1
         flags = {name: np.zeros(lengths.sum(), dtype=bool) for name in ("terminated", "truncated")}
         for name, flag in flags.items():
@@ -102,6 +114,7 @@ class Demonstrations:
             seeds=seeding.as_seeds([e.seed for e in episodes]),
             success=np.array([e.success for e in episodes], dtype=np.float64),
             card=card,
+            pictures=_stacked(seen, np.uint8) if seen else None,
         )
 
     # What is in it.
@@ -137,18 +150,45 @@ class Demonstrations:
 
     def arrays(self) -> dict[str, Array]:
         """All arrays by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "card"}
+        every = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "card"}
+        return {name: array for name, array in every.items() if array is not None}
 
     def pairs(self) -> tuple[Array, Array]:
         """Observations (N, d) and actions (N, a) of all steps."""
         return self.observations[self._rows()], self.actions
 
-    def transitions(self) -> Transitions:
-        """All steps in order."""
+    def transitions(self, cameras: Sequence[str] = ()) -> Transitions:
+        """All steps in order; with cameras, of sighted rows (`robo_adv.sight.SightedRows`).
+
+        Raises:
+            RoboAdvError: a camera whose pictures are not there.
+        """
         rows = self._rows()
+        if cameras:
+            seen = self._pictures_of(cameras)
+            now, following = (SightedRows(self.observations, seen, rows + k) for k in (0, 1))
+            return Transitions(now, self.actions, following, self.terminations)  # type: ignore[arg-type]
         return Transitions(
             self.observations[rows], self.actions, self.observations[rows + 1], self.terminations
         )
+
+    def _pictures_of(self, cameras: Sequence[str]) -> Array:
+        """(N + n, k, S, S, 3) of these cameras, in this order."""
+        self.check_shows(cameras)
+        assert self.pictures is not None
+        have = self.card.cameras
+        chosen = [have.index(name) for name in cameras]
+        return self.pictures if tuple(cameras) == have else self.pictures[:, chosen]
+
+    def check_shows(self, cameras: Sequence[str]) -> None:
+        """Raises RoboAdvError unless there are pictures of these cameras."""
+        have = self.card.cameras
+        if not set(cameras) <= set(have):
+            raise RoboAdvError(
+                f"these demonstrations have pictures of {', '.join(have) or 'no camera'}, asked for "
+                f"{', '.join(cameras)}; `robo-adv data record ... --cameras {' '.join(cameras)}` "
+                "records them"
+            )
 
     def windows(self, length: int, stride: int = 1) -> Array:
         """Rows of `pairs` (W, length) of windows that lie within one episode, `stride` steps apart,
@@ -181,6 +221,7 @@ class Demonstrations:
                 self.observations[seen], self.actions[rows], self.rewards[rows],
                 bool(self.terminations[rows][-1]), bool(self.truncations[rows][-1]),
                 int(self.seeds[k]), float(self.success[k]),
+                None if self.pictures is None else self.pictures[seen],
             )  # fmt: skip
 
     # Parts of it.
@@ -226,9 +267,10 @@ class Demonstrations:
         part = self.take(good)
         return part._noted(f"The {good.sum()} of {len(self)} that succeeded.")
 
-    def subsample(self, every: int, seed: int = 0) -> Transitions:
+    def subsample(self, every: int, seed: int = 0, cameras: Sequence[str] = ()) -> Transitions:
         """Every so many steps of each episode, from a first step drawn per episode (Ho and Ermon
-        2016, section 6); an episode's draw depends on (seed, its scenario seed) alone."""
+        2016, section 6); an episode's draw depends on (seed, its scenario seed) alone. Cameras as in
+        `transitions`."""
         if every < 1:
             raise RoboAdvError(f"subsampling takes every k-th step, k at least 1, got {every}")
         keys = seeding.derive(self.seeds, SUBSAMPLE, seed)
@@ -238,7 +280,7 @@ class Demonstrations:
             np.arange(start + offset, start + steps, every)
             for start, offset, steps in zip(self.starts, offsets, self.lengths, strict=True)
         ]
-        return self.transitions().take(np.concatenate(rows))
+        return self.transitions(cameras).take(np.concatenate(rows))
 
     def joined(self, other: Demonstrations) -> Demonstrations:
         """The episodes of both, under the card of the first; theirs must fit together.
@@ -246,7 +288,7 @@ class Demonstrations:
         Raises:
             RoboAdvError: they are of other worlds.
         """
-        for name in ("game", "player", "layout", "action_space"):
+        for name in ("game", "player", "layout", "action_space", "cameras", "camera_size"):
             mine, theirs = getattr(self.card, name), getattr(other.card, name)
             if mine != theirs:
                 raise RoboAdvError(f"these demonstrations differ in {name}: {mine} and {theirs}")

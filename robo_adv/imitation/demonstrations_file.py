@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from robo_adv.cards import read_json
 from robo_adv.errors import RoboAdvError
-from robo_adv.imitation.demonstration_card import ArrayCard, FileCard
+from robo_adv.imitation.demonstration_card import ArrayCard, Card, FileCard
 from robo_adv.runs import write_folder
 
 Array = npt.NDArray[Any]
@@ -35,6 +35,17 @@ DTYPES = {
     "seeds": "<u8",
     "success": "<f8",
 }
+PICTURES = "pictures"  # uint8, in sets that were recorded with cameras
+
+
+def dtypes(card: Card) -> dict[str, str]:
+    """Names and dtypes of a set's arrays."""
+    return {**DTYPES, PICTURES: "|u1"} if card.cameras else DTYPES
+
+
+def picture_shape(rows: int, card: Card) -> tuple[int, ...]:
+    """Of the pictures of so many observations: cameras, height, width, channels."""
+    return rows, len(card.cameras), card.camera_size, card.camera_size, 3
 
 
 def array_card(array: Array) -> ArrayCard:
@@ -116,7 +127,8 @@ def read(path: Path) -> tuple[FileCard, dict[str, Array]]:
     try:
         with zipfile.ZipFile(file) as archive:
             _check_members(archive, card, file)
-            arrays = {name: _unpack(archive, name, card.arrays[name], file) for name in DTYPES}
+            names = dtypes(card)
+            arrays = {name: _unpack(archive, name, card.arrays[name], file) for name in names}
     except RoboAdvError:
         raise
     except (
@@ -132,17 +144,19 @@ def read(path: Path) -> tuple[FileCard, dict[str, Array]]:
 
 def _check_shapes(card: FileCard, path: Path) -> None:
     """Raises RoboAdvError unless the card's arrays are those of its episodes and spaces."""
-    if set(card.arrays) != set(DTYPES):
-        odd = sorted(set(card.arrays) ^ set(DTYPES))
-        raise RoboAdvError(f"{path} lists other arrays than {', '.join(DTYPES)}: {odd[:4]}")
+    names = dtypes(card)
+    if set(card.arrays) != set(names):
+        odd = sorted(set(card.arrays) ^ set(names))
+        raise RoboAdvError(f"{path} lists other arrays than {', '.join(names)}: {odd[:4]}")
     steps, episodes = (card.steps,), (card.episodes,)
     wanted: dict[str, tuple[int, ...]] = {
         "observations": (card.steps + card.episodes, card.observation_space.size),
         "actions": (card.steps, card.action_space.size),
         **dict.fromkeys(("rewards", "terminations", "truncations"), steps),
         **dict.fromkeys(("lengths", "seeds", "success"), episodes),
+        PICTURES: picture_shape(card.steps + card.episodes, card),
     }
-    for name, dtype in DTYPES.items():
+    for name, dtype in names.items():
         got = card.arrays[name]
         if (got.dtype, got.shape) != (dtype, wanted[name]):
             raise RoboAdvError(
@@ -163,7 +177,7 @@ def _nbytes(array: ArrayCard) -> int:
 def _check_members(archive: zipfile.ZipFile, card: FileCard, file: Path) -> None:
     """Raises RoboAdvError unless the archive holds exactly the card's arrays, in their sizes."""
     members = {info.filename: info for info in archive.infolist()}
-    expected = {f"{name}.npy": name for name in DTYPES}
+    expected = {f"{name}.npy": name for name in dtypes(card)}
     if len(archive.infolist()) != len(expected) or set(members) != set(expected):
         odd = sorted(set(members) ^ set(expected)) or ["a name twice"]
         raise RoboAdvError(f"{file} holds other arrays than its card: {odd[:4]}")

@@ -9,6 +9,7 @@ from torch import nn
 
 from robo_adv.errors import RoboAdvError
 from robo_adv.imitation.regularisers import Dropout
+from robo_adv.training.convolutions import SMALLEST, convolutions
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -36,19 +37,11 @@ class ImageTrunk(nn.Module):
 
     def __init__(self, images: tuple[int, int, int], rest: int) -> None:
         super().__init__()
-        if min(images[1:]) < 36:
+        if min(images[1:]) < SMALLEST:
             raise RoboAdvError(f"images need 36 x 36 pixels or more, got {images[1]} x {images[2]}")
         self.images = images
         self.pixels = images[0] * images[1] * images[2]
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(images[0], 16, 8, stride=4),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, 4, stride=2),
-            nn.ReLU(),
-            nn.Conv2d(32, 32, 3, stride=2),
-            nn.ReLU(),
-            nn.Flatten(),
-        )
+        self.convolutions = convolutions(images[0])
         with torch.no_grad():
             self.size = self.convolutions(torch.zeros(1, *images)).shape[1] + rest
 

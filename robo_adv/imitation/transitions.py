@@ -22,7 +22,8 @@ class Transitions:
     step differ in shape.
     """
 
-    observation: Array  # (N, d), or images (N, C, H, W) uint8
+    # (N, d), images (N, C, H, W) uint8, or SightedRows, which `take` turns into an array.
+    observation: Array
     action: Array  # (N, a), on the environment's own scale, as played (clipped)
     next_observation: Array  # as observation; at an episode's end its last one, not the next start
     terminated: Array  # (N,) bool

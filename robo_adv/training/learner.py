@@ -131,6 +131,7 @@ class Learner:
     Args:
         env: where it learns, for example a Seat.
         config: hyper-parameters. seed: of the network, the exploration and the scenarios.
+        first: another first layer, as arguments of `policy_kwargs`.
 
     Attributes:
         normaliser_learns: whether the observation statistics follow what is seen.
@@ -140,7 +141,12 @@ class Learner:
     """
 
     def __init__(
-        self, env: ResumableEnv, config: PPOConfig, seed: int, threads: Threads = THREADS
+        self,
+        env: ResumableEnv,
+        config: PPOConfig,
+        seed: int,
+        threads: Threads = THREADS,
+        first: Mapping[str, Any] | None = None,
     ) -> None:
         self.env, self.config, self.threads = env, config, threads
         if not isinstance(env.single_observation_space, gymnasium.spaces.Box):
@@ -166,7 +172,9 @@ class Learner:
             ent_coef=config.ent_coef,
             vf_coef=config.vf_coef,
             max_grad_norm=config.max_grad_norm,
-            policy_kwargs=policy_kwargs(config.net_arch, config.activation, config.log_std_init),
+            policy_kwargs=policy_kwargs(
+                config.net_arch, config.activation, config.log_std_init, first
+            ),
             seed=seed,
             device="cpu",
         )

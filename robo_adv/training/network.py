@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -13,10 +14,13 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from robo_adv import seeding
+from robo_adv.errors import RoboAdvError
 from robo_adv.policy import State
+from robo_adv.sight import Sight
 
 Array = npt.NDArray[Any]
-Kind = Literal["mlp", "squashed-actor"]  # an actor-critic's clipped Gaussian; SAC's actor
+# An actor-critic's clipped Gaussian; SAC's actor; an actor-critic that sees pictures.
+Kind = Literal["mlp", "squashed-actor", "cnn"]
 CLIP = 10.0  # standard deviations, as stable-baselines3's VecNormalize
 EPSILON = 1e-8  # added to the variance, as VecNormalize
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -27,15 +31,26 @@ class NormalisedObservation(BaseFeaturesExtractor):
 
     `update` follows Chan et al. 1979 (parallel variance), as VecNormalize does. Until the first
     update it passes observations through.
+
+    Args:
+        size: how many numbers are normalised. features: how many the layer gives. Both are those of
+            the observation by default.
     """
+
+    sight: Sight | None = None  # what a layer that sees is shown
 
     mean: torch.Tensor
     var: torch.Tensor
     count: torch.Tensor
 
-    def __init__(self, observation_space: gymnasium.Space[Any]) -> None:
-        size = gymnasium.spaces.flatdim(observation_space)
-        super().__init__(observation_space, size)
+    def __init__(
+        self,
+        observation_space: gymnasium.Space[Any],
+        size: int | None = None,
+        features: int | None = None,
+    ) -> None:
+        size = gymnasium.spaces.flatdim(observation_space) if size is None else size
+        super().__init__(observation_space, features or size)
         self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("var", torch.ones(size, dtype=torch.float64))
         self.register_buffer("count", torch.tensor(0.0, dtype=torch.float64))
@@ -66,10 +81,16 @@ class NormalisedObservation(BaseFeaturesExtractor):
         self._refresh()
 
 
-def policy_kwargs(net_arch: tuple[int, ...], activation: str, log_std: float) -> dict[str, Any]:
-    """Arguments of `ActorCriticPolicy` for an MLP with normalisation inside."""
+def policy_kwargs(
+    net_arch: tuple[int, ...],
+    activation: str,
+    log_std: float,
+    first: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Arguments of `ActorCriticPolicy` for an MLP with normalisation inside, or behind another first
+    layer (`robo_adv.training.sighted`)."""
     return {
-        "features_extractor_class": NormalisedObservation,
+        **(first or {"features_extractor_class": NormalisedObservation}),
         "net_arch": {"pi": list(net_arch), "vf": list(net_arch)},
         "activation_fn": ACTIVATIONS[activation],
         "log_std_init": log_std,
@@ -116,13 +137,21 @@ class NetworkPolicy:
     """A trained network as a Policy: raw observations (N, d) in, actions (N, a) in [-1, 1] out.
 
     Sampled actions (`deterministic=False`) use random numbers of each episode's own seed.
+
+    Attributes:
+        sight: what it sees beside numbers, where it takes sighted rows (`robo_adv.sight`), else None.
+        observation_size: d, without pixels.
     """
 
-    kind: ClassVar[Kind] = "mlp"
+    kind: Kind = "mlp"
 
     def __init__(self, network: ActorCriticPolicy) -> None:
         self.network = network.eval()
+        self.sight: Sight | None = network.features_extractor.sight  # type: ignore[assignment]
         self.observation_size = int(network.observation_space.shape[0])  # type: ignore[index]
+        if self.sight is not None:
+            self.kind = "cnn"
+            self.observation_size -= self.sight.pixels
         self.action_size = int(network.action_space.shape[0])  # type: ignore[index]
 
     def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
@@ -135,6 +164,12 @@ class NetworkPolicy:
         episode_start: Array | None = None,
         deterministic: bool = False,
     ) -> tuple[Array, State]:
+        if self.sight is not None and np.shape(observation)[1:] == (self.observation_size,):
+            raise RoboAdvError(
+                f"this policy acts from pictures of the cameras {', '.join(self.sight.cameras)}, which "
+                "it is not shown here; policies that see are played by `robo-adv evaluate` (without "
+                "--levels), `imitate` and `video`, and by nothing else yet"
+            )
         with torch.no_grad():
             centre, log_std = self._distribution(torch.as_tensor(observation))
         action = centre.numpy().astype(np.float64)

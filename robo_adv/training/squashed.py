@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -53,7 +53,7 @@ def build_actor(
 class SquashedPolicy(NetworkPolicy):
     """A trained actor as a Policy; see NetworkPolicy. Actions are tanh of a Gaussian."""
 
-    kind: ClassVar[Kind] = "squashed-actor"
+    kind: Kind = "squashed-actor"
     network: Actor  # type: ignore[assignment]
 
     def __init__(self, network: Actor) -> None:
