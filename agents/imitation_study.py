@@ -20,6 +20,7 @@ import numpy as np
 
 from robo_adv.agents import imitator
 from robo_adv.agents.imitators.config import OFF_POLICY, ImitatorConfig
+from robo_adv.agents.imitators.measured import values
 from robo_adv.agents.imitators.presets import preset
 from robo_adv.agents.imitators.variants import VARIANTS
 from robo_adv.agents.parts import part
@@ -235,7 +236,7 @@ def run_cell(study: ImitationStudy, task: str, variant: str, seed: int) -> None:
     )  # fmt: skip
     if (folder / SCORES).exists() and read_values(folder)["episodes"] >= study.episodes:
         return
-    found = imitator.values(config, folder / "checkpoints" / "last", study.episodes)
+    found = values(config, folder / "checkpoints" / "last", study.episodes)
     write_text(folder / SCORES, json.dumps({"episodes": study.episodes, **found}) + "\n")
 
 

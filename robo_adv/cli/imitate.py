@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from robo_adv.agents import imitator
+from robo_adv.agents.imitators import measured
 from robo_adv.agents.imitators.config import (
     AsafConfig,
     CloneConfig,
@@ -140,7 +141,7 @@ class Imitate:
     def _scored(self, run: Run, config: ImitatorConfig, console: Console) -> Outcome:
         """Measure the checkpoints and print how close they come to the expert."""
         with console.status("measuring"):
-            scores = imitator.scores(config, run, self.episodes)
+            scores = measured.scores(config, run, self.episodes)
         for name, found in scores.items():
             if isinstance(found, Score):
                 show(console, name, found)

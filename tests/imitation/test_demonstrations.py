@@ -214,4 +214,4 @@ def test_they_fit_the_world_that_they_are_of_and_no_other() -> None:
         ({"action_space": wide}, r"recorded 1 in \[-1, 1\]; this world has 1 in \[-0.5, 2\]"),
     ):  # fmt: skip
         with pytest.raises(RoboAdvError, match=text):
-            data.with_card(**changes).check_fits(world, "agent")  # type: ignore[arg-type]
+            data.with_card(**changes).check_fits(world, "agent")

@@ -77,10 +77,11 @@ def test_larger_shares_contain_smaller_ones() -> None:
 
 def test_what_happens_to_an_episode_does_not_depend_on_the_others() -> None:
     data = sample(LENGTHS)
-    for change in (
+    changes: tuple[Callable[[Demonstrations], Demonstrations], ...] = (
         lambda d: noisy_actions(d, 0.3, 0.5, seed=2),
         lambda d: wrong_actions(d, 0.5, "random", seed=2),
-    ):
+    )
+    for change in changes:
         assert change(data).take([2]).digest == change(data.take([2])).digest
 
 

@@ -101,7 +101,10 @@ def _card(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
 
 
 def _text(text: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / CARD).write_text(text) and None
+    def spoil(folder: Path) -> None:
+        (folder / CARD).write_text(text)
+
+    return spoil
 
 
 def _cut_short(folder: Path) -> None:

@@ -66,7 +66,7 @@ def test_what_is_recorded_is_what_the_environment_does_with_these_actions() -> N
             rows.append(seen)
             paid.append(reward)
         assert np.array_equal(episode.observations, np.array(rows, dtype=np.float32))
-        assert np.array_equal(episode.rewards, paid)
+        assert np.array_equal(episode.rewards, np.array(paid, dtype=np.float64))
         assert (episode.terminated, episode.truncated) == (terminated, truncated)
     assert data.seeds.tolist() == [FIRST + k for k in range(5)]
     assert data.card.game == "RecordedCart-v0" and data.card.demonstrator.kind == "scripted"
@@ -104,7 +104,7 @@ def test_games_are_recorded_alike_at_any_width(config: RecordConfig) -> None:
     data = made[0]
     assert len(data) == config.episodes and np.isin(data.success, (0, 1)).all()
     game = make_game(data.card.game, 1, threads=1, **data.card.options)
-    assert data.check_fits(game, data.card.player) == ()  # type: ignore[arg-type]
+    assert data.check_fits(game, data.card.player) == ()
     assert data.card.demonstrator.deterministic is (not config.stochastic)
     assert data.card.others == ({"keeper": "random"} if config.opponent else {})
 

@@ -17,6 +17,7 @@ from imitation.seeing import EXPERT, SIZE, config, made_up, needs_pictures
 from robo_adv.agents import imitator
 from robo_adv.agents.imitators.cloning import Clone
 from robo_adv.agents.imitators.lesson import prepare
+from robo_adv.agents.imitators.measured import scores
 from robo_adv.agents.imitators.task import Task
 from robo_adv.agents.recording import RecordConfig, record
 from robo_adv.cameras import CameraRenderer
@@ -163,8 +164,8 @@ def test_a_learner_goes_on_from_a_checkpoint_bit_by_bit(
         for run in (whole, parts)
     ]
     assert weights[0] == weights[1]
-    found = imitator.scores(made, whole, 4)["last"]
-    assert found == imitator.scores(made, whole, 4)["last"]  # rendered again, the same
+    found = scores(made, whole, 4)["last"]
+    assert found == scores(made, whole, 4)["last"]  # rendered again, the same
 
 
 def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:

@@ -51,7 +51,12 @@ def test_rewards_stay_when_goal_and_achieved_move_together(
     seen: list[Transitions] = []
     made = Gail(*lesson)
     right = made.discriminator.reward
-    monkeypatch.setattr(made.discriminator, "reward", lambda x: seen.append(x) or right(x))
+
+    def noted(steps: Transitions) -> Any:
+        seen.append(steps)
+        return right(steps)
+
+    monkeypatch.setattr(made.discriminator, "reward", noted)
     steps = lesson[0].steps
     moved = steps.observation.copy()
     moved[:, ACHIEVED] += 0.1
@@ -75,9 +80,15 @@ def test_it_can_be_turned_off_and_tasks_without_goals_are_as_they_were(
 def test_log_probabilities_are_those_of_the_observation_that_the_policy_saw(
     lesson: tuple[Lesson, ImitatorConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, asked = Airl(*lesson), []
+    asked: list[Transitions] = []
+    made = Airl(*lesson)
     right = made._log_probs
-    monkeypatch.setattr(made, "_log_probs", lambda p, steps: asked.append(steps) or right(p, steps))
+
+    def noted(policy: Any, steps: Transitions) -> Any:
+        asked.append(steps)
+        return right(policy, steps)
+
+    monkeypatch.setattr(made, "_log_probs", noted)
     made.iterate()
     expert, learner = asked
     assert np.array_equal(expert.observation, lesson[0].steps.observation)
