@@ -92,6 +92,7 @@ def test_gail_sac_takes_flags_of_sac_plays_in_evaluate_and_trains_on(
         capsys, "imitate", str(folder), "--learner", "gail-sac", "--steps", "512", "--episodes", "10",
         "--sac.iteration", "256", "--sac.learning-starts", "256", "--sac.gradient-steps", "1",
         "--sac.net-arch", "16", "16", "--disc.updates", "2", "--expert-share", "0.25",
+        "--checkpoint-every", "512",
     )  # fmt: skip
     run = Path(data["folder"])
     config = json.loads((run / "config.json").read_text())["config"]
