@@ -45,7 +45,10 @@ SAC_DISC: dict[str, DiscriminatorConfig] = {
 STEPS = {"CartPole-v1": 40_000, "Pendulum-v1": 80_000}
 CLONING_STEPS = 20_000  # gradient steps, of which early stopping leaves most out
 DAGGER_STEPS = 16_000
-SAC_STEPS = {"Pendulum-v1": 8_000}  # a gradient step costs as much as 20 of environments
+SAC_STEPS = {
+    "Pendulum-v1": 6_000,
+    "Hopper-v5": 120_000,
+}  # a gradient step costs as much as 20 of environments
 
 
 def preset(learner: LearnerName, env: str, demonstrations: str = "") -> ImitatorConfig:
