@@ -38,7 +38,9 @@ SAC: dict[str, SACConfig] = {
         learning_rate=1e-3, gamma=0.95, net_arch=(64, 64),
     ),
 }  # fmt: skip
-_USUAL_SAC_DISC = DiscriminatorConfig(updates=250)
+_USUAL_SAC_DISC = DiscriminatorConfig(
+    updates=250, learning_rate=3e-4, spectral_norm=True, gradient_penalty=0.0
+)
 SAC_DISC: dict[str, DiscriminatorConfig] = {
     "Pendulum-v1": DiscriminatorConfig(learning_rate=1e-3, updates=100)
 }
