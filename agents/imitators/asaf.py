@@ -119,12 +119,14 @@ class Asaf:
 
     @torch.no_grad()
     def _sample(self, observation: Array) -> tuple[Array, Array]:
-        """Actions as they are played, for both."""
+        """Actions as they are played, and as they were drawn: a density at the bound to which one was
+        clipped is not that of the draw, and a mean far beyond the bounds would make its own actions
+        improbable."""
         found = distribution(self.network, torch.as_tensor(observation))
         noise = torch.randn(found.mean.shape, generator=self.generator)
         action = (found.mean + found.stddev * noise).numpy()
         played = self.task.unit(self.task.played(action))
-        return played, played
+        return played, action
 
     def _windows(self, rollout: Rollout) -> Windows:
         """The learner's, row after row of the environment; windows may cross its episodes.
