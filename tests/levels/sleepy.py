@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
-import robo_adv.cli.study
-from robo_adv.agents import design_study
 from robo_adv.agents.design_study import DesignStudy
+from robo_adv.cli import study_design
 from robo_adv.cli.main import main
 
 
@@ -25,7 +24,7 @@ def sleep(study: DesignStudy, task: str, generator: str, seed: int) -> None:
 
 def run(arguments: list[str]) -> None:
     """`robo-adv ARGUMENTS`."""
-    design_study.run_cell = sleep
-    robo_adv.cli.study.compute = lambda study: {"cells": 0.0, "steps": 0.0, "hours": 0.0}  # type: ignore[attr-defined]
+    study_design.run_cell = sleep  # type: ignore[attr-defined]
+    study_design.compute = lambda study: {"cells": 0.0, "steps": 0.0, "hours": 0.0}  # type: ignore[attr-defined]
     sys.argv[1:] = arguments
     main()

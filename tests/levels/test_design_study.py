@@ -156,9 +156,9 @@ def test_a_study_trains_every_cell_once_and_tabulates_what_the_students_did(
     assert rows["paired"]["gain_mean"]["value"] == pytest.approx(
         success.mean() - rows["uniform"]["mean"]["value"]
     )
-    arguments = ["study", "--tasks", "reach", "--generators", "uniform", "paired", "--seeds", "1",
-                 "2", "--steps", "8000", "--suites", "corners", "--episodes", "2", "--folder",
-                 str(study.folder), "--collect"]  # fmt: skip
+    arguments = ["study", "design", "--tasks", "reach", "--generators", "uniform", "paired",
+                 "--seeds", "1", "2", "--steps", "8000", "--suites", "corners", "--episodes", "2",
+                 "--folder", str(study.folder), "--collect"]  # fmt: skip
     assert main.run(arguments) == 0
     out = capsys.readouterr().out
     assert "reach, suite corners: success in %, 2 training seeds, 8,000 environment steps" in out
@@ -168,16 +168,17 @@ def test_a_study_trains_every_cell_once_and_tabulates_what_the_students_did(
 @pytest.mark.slow
 def test_ctrl_c_of_a_study_says_one_sentence_and_stops_all_processes(tmp_path: Path) -> None:
     program = f"import sys; sys.path.insert(0, {str(TESTS)!r}); from levels.sleepy import run; run"
-    arguments = ["study", "--tasks", "reach", "--generators", "uniform", "--seeds", "1", "2", "3",
-                 "--jobs", "2", "--folder", str(tmp_path)]  # fmt: skip
+    arguments = ["study", "design", "--tasks", "reach", "--generators", "uniform", "--seeds", "1",
+                 "2", "3", "--jobs", "2", "--folder", str(tmp_path)]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-c", f"{program}({arguments})"], start_new_session=True, text=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
-    begun = tmp_path / "reach" / "uniform-s1" / "begun"
+    begun, late = tmp_path / "reach" / "uniform-s1" / "begun", time.monotonic() + 400
     try:
         while not begun.exists():  # the other process may still be starting
             assert process.poll() is None
+            assert time.monotonic() < late, "no process has begun"
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)  # what a terminal does
         said = process.communicate(timeout=100)[1].strip()
@@ -202,5 +203,5 @@ def test_ctrl_c_of_a_study_says_one_sentence_and_stops_all_processes(tmp_path: P
 def test_a_study_that_cannot_be_made_says_why(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main.run(["study", *arguments]) == 2
+    assert main.run(["study", "design", *arguments]) == 2
     assert words in capsys.readouterr().err
