@@ -139,7 +139,7 @@ class ImitationStudy:
         config = replace(
             usual, expert=TASKS[task].expert, demos=int(count), every=self.every, steps=steps,
             seed=seed, threads=Threads(1, 1, 1),
-            checkpoint_every=min(usual.checkpoint_every, max(1, steps // 4)),
+            checkpoint_every=max(1, steps // 4),
         )  # fmt: skip
         return what.applied(config)
 

@@ -15,7 +15,7 @@ from imitation.follow import ENV, LENGTH, config, demonstrations, trained
 from robo_adv.agents import imitator
 from robo_adv.agents.imitators import absorbing
 from robo_adv.agents.imitators.adversarial import Gail
-from robo_adv.agents.imitators.asaf import _whole
+from robo_adv.agents.imitators.asaf import Asaf, _whole
 from robo_adv.agents.imitators.config import ImitatorConfig, config_of_run
 from robo_adv.agents.imitators.lesson import prepare
 from robo_adv.agents.imitators.score import score
@@ -191,6 +191,15 @@ def test_whole_episodes_are_those_that_begin_and_end_within_a_rollout() -> None:
     assert first.tolist() == [0, 2] and length.tolist() == [2, 3]
     first, length = _whole(ended, np.array([False, True]))
     assert first.tolist() == [2, 6] and length.tolist() == [3, 3]
+
+
+def test_asaf_keeps_its_own_actions_as_they_were_drawn_and_plays_them_clipped(folder: Path) -> None:
+    """Judged as clipped, a mean far beyond the bounds would make its own actions improbable."""
+    made = _small(folder, "asaf")
+    learner = Asaf(prepare(made), replace(made, ppo=replace(made.ppo, log_std_init=1.0)))
+    played, kept = learner._sample(np.zeros((64, 1), np.float32))
+    assert np.abs(played).max() == 1.0 < np.abs(kept).max()
+    np.testing.assert_allclose(np.clip(kept, -1.0, 1.0), played, atol=1e-6)
 
 
 # Scores.
