@@ -73,7 +73,8 @@ class ImitationStudy:
     learners: variants that are trained at every number of demonstrations.
     controls, corrupted: variants that are trained at the largest alone. ablation: variants that are
         trained in `ablation_task` at the smallest.
-    steps: per training, 0 for the task's. every: one step of so many of each demonstration is kept.
+    steps: per training of the learners that are paid or judge themselves, 0 for the task's; bc and
+        dagger have their own. every: one step of so many of each demonstration is kept.
     episodes: on which everybody is scored. jobs: trainings side by side, each on one core.
     """
 
@@ -98,6 +99,8 @@ class ImitationStudy:
         for name in (*self.learners, *self.controls, *self.ablation, *self.corrupted):
             if name not in VARIANTS:
                 raise unknown("variant of a learner", name, VARIANTS)
+        if len(set(self.seeds)) != len(self.seeds) or min(self.seeds, default=-1) < 0:
+            raise RoboAdvError(f"seeds must be different numbers from 0 on, got {[*self.seeds]}")
         if not self.demos or min(self.demos) < 1 or min(self.jobs, self.every) < 1:
             raise RoboAdvError("demos, every and jobs must be at least 1")
         if self.episodes < 2 or self.steps < 0:
@@ -141,6 +144,8 @@ class ImitationStudy:
             seed=seed, threads=Threads(1, 1, 1),
             checkpoint_every=max(1, steps // 4),
         )  # fmt: skip
+        if self.every > 1:  # windows need every step
+            config = replace(config, asaf=replace(config.asaf, window=1))
         return what.applied(config)
 
     def env(self, task: str) -> str:
@@ -201,7 +206,7 @@ def compute(study: ImitationStudy) -> dict[str, float]:
     left = Counter(
         (task, str(VARIANTS[variant.split("/")[0]].learner))
         for task, variant, seed in study.cells()
-        if not (study.place(task, variant, seed) / SCORES).exists()
+        if not scored(study, study.place(task, variant, seed))
     )
     seconds, steps = 0.0, 0
     for (task, learner), cells in left.items():
@@ -234,10 +239,15 @@ def run_cell(study: ImitationStudy, task: str, variant: str, seed: int) -> None:
         study.place(task, variant, seed), study.env(task), "imitate", config, imitator.train,
         quiet=True,
     )  # fmt: skip
-    if (folder / SCORES).exists() and read_values(folder)["episodes"] >= study.episodes:
+    if scored(study, folder):
         return
     found = values(config, folder / "checkpoints" / "last", study.episodes)
     write_text(folder / SCORES, json.dumps({"episodes": study.episodes, **found}) + "\n")
+
+
+def scored(study: ImitationStudy, folder: Path) -> bool:
+    """Whether a cell was scored on as many episodes as the study asks for."""
+    return (folder / SCORES).exists() and read_values(folder)["episodes"] >= study.episodes
 
 
 def read_values(folder: Path) -> Mapping[str, Any]:

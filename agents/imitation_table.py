@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robo_adv.agents.imitation_study import SCORES, ImitationStudy, read_values
+from robo_adv.agents.imitation_study import ImitationStudy, read_values, scored
 from robo_adv.agents.imitators.variants import VARIANTS
 from robo_adv.audit.ladder_numbers import interquartile_mean
 from robo_adv.errors import RoboAdvError
@@ -39,12 +39,13 @@ def collect(study: ImitationStudy) -> dict[str, Any]:
 
 def _row(study: ImitationStudy, task: str, name: str, count: int) -> dict[str, Any] | None:
     folders = {seed: study.place(task, f"{name}/{count}", seed) for seed in study.seeds}
-    found = {s: read_values(f) for s, f in folders.items() if (f / SCORES).exists()}
+    found = {s: read_values(f) for s, f in folders.items() if scored(study, f)}
     if not found:
         return None
     first = next(iter(found.values()))
-    imitator = np.array([values["imitator"] for values in found.values()])
-    random, expert = first["random"], first["expert"]
+    n = study.episodes  # the first scenarios are the same however many were played
+    imitator = np.array([values["imitator"][:n] for values in found.values()])
+    random, expert = first["random"][:n], first["expert"][:n]
     by_seed = (imitator.mean(axis=1) - random.mean()) / (expert.mean() - random.mean())
     return {
         "task": task, "variant": name, "group": VARIANTS[name].group, "demos": count,

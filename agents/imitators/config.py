@@ -178,7 +178,8 @@ class ImitatorConfig:
             )
         if self.every > 1 and self.learner == "asaf" and self.asaf.window != 1:
             raise RoboAdvError(
-                f"windows need every step of the demonstrations, got every = {self.every}"
+                f"asaf's windows of {self.asaf.window} need every step of the demonstrations, got "
+                f"every = {self.every}; use --asaf.window 1"
             )
 
     @property

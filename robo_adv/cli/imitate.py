@@ -106,10 +106,13 @@ class Imitate:
         if self.episodes < 1:
             raise RoboAdvError(f"episodes must be at least 1, got {self.episodes}")
         if self.resume is not None:
-            outcome = resume(self.resume, console, self.steps)
             run = Run.open(self.resume)
-            if run.config["verb"] != "imitate":
-                return outcome
+            ours = run.config["verb"] == "imitate"
+            if not (ours and run.done and self.steps is None):  # else only its score is missing
+                outcome = resume(self.resume, console, self.steps)
+                run = Run.open(self.resume)
+                if not ours:
+                    return outcome
             return self._scored(run, config_from(config_of_run, run.config["config"]), console)
         if not self.demonstrations:
             raise RoboAdvError("name a folder of demonstrations (`robo-adv data`), or --resume RUN")
@@ -140,11 +143,18 @@ class Imitate:
 
     def _scored(self, run: Run, config: ImitatorConfig, console: Console) -> Outcome:
         """Measure the checkpoints and print how close they come to the expert."""
-        with console.status("measuring"):
-            scores = measured.scores(config, run, self.episodes)
+        scores: dict[str, Score] = {}
+        try:
+            with console.status("measuring"):
+                scores = measured.scores(config, run, self.episodes)
+        except RoboAdvError as problem:  # the training is done and stays
+            console.print(f"no score: {problem}")
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"trained, but not scored; robo-adv imitate --resume {run.folder} scores it"
+            ) from None
         for name, found in scores.items():
-            if isinstance(found, Score):
-                show(console, name, found)
+            show(console, name, found)
         data: dict[str, Any] = dict(finished(run, run.folder / "checkpoints" / "last").data)
         data["scores"] = {name: found.to_json() for name, found in scores.items()}
         run.write_json("scores.json", data["scores"])

@@ -19,8 +19,10 @@ from robo_adv.agents.imitation_pictures import figures
 from robo_adv.agents.imitation_study import ImitationStudy, compute, prepare, run_cell
 from robo_adv.agents.imitation_table import collect
 from robo_adv.agents.imitation_threats import TEACHER, audit_cell, cells, collect_threats
+from robo_adv.audit.plan import SUITES
 from robo_adv.cli.study_design import percent
 from robo_adv.cli.verb import Outcome
+from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.runs import versions
 
 _KEPT = (
@@ -53,7 +55,7 @@ class StudyImitate:
     corrupted: tuple[str, ...] = ()
     """Learners of corrupted demonstrations, at the largest number: bc-noise, gail-wrong ..."""
     steps: int = 0
-    """Environment steps per training; 0 for the task's."""
+    """Environment steps per training, 0 for the task's; bc and dagger have numbers of their own."""
     episodes: int = 100
     """Scenarios on which everybody is scored."""
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -77,6 +79,7 @@ class StudyImitate:
             self.ablation_task, self.corrupted, self.steps, self.every, self.episodes, self.folder,
             self.jobs,
         )  # fmt: skip
+        self._check_audits(study)
         try:
             if not self.collect:
                 _train(study, console)
@@ -91,6 +94,17 @@ class StudyImitate:
         for name in figures(result, study.folder):
             console.print(f"picture: {study.folder / name}")
         return Outcome({**result, "versions": versions()}, study.folder)
+
+    def _check_audits(self, study: ImitationStudy) -> None:
+        """Raises RoboAdvError for audits of what is not trained, before anything is."""
+        trained = {name for _, name, count in study.rows() if count == max(study.demos)}
+        for name in self.threats:
+            if name not in trained:
+                raise unknown(f"variant that is trained at {max(study.demos)} demos", name, trained)
+        if self.suite not in SUITES:
+            raise unknown("suite of audits", self.suite, SUITES)
+        if self.audit_episodes < 1:
+            raise RoboAdvError(f"audit_episodes must be at least 1, got {self.audit_episodes}")
 
     def _audit(self, study: ImitationStudy, console: Console) -> None:
         """Audit the teachers, who set the budgets, then the students."""

@@ -7,6 +7,7 @@ is unpacked, and no more is unpacked than the card says.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -133,7 +134,7 @@ def read(path: Path) -> tuple[FileCard, dict[str, Array]]:
         raise
     except (
         zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError,
-        RuntimeError, SyntaxError,
+        RuntimeError, SyntaxError, lzma.LZMAError,
     ) as problem:  # fmt: skip
         raise RoboAdvError(f"{file} is broken or cut short: {problem}") from problem
     for name, array in arrays.items():

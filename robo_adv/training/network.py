@@ -168,7 +168,7 @@ class NetworkPolicy:
             raise RoboAdvError(
                 f"this policy acts from pictures of the cameras {', '.join(self.sight.cameras)}, which "
                 "it is not shown here; policies that see are played by `robo-adv evaluate` (without "
-                "--levels), `imitate` and `video`, and by nothing else yet"
+                "--levels) and `imitate`, and by nothing else yet"
             )
         with torch.no_grad():
             centre, log_std = self._distribution(torch.as_tensor(observation))
