@@ -49,9 +49,10 @@ def _taker(width: int, policy: Policy | None = None, success: str = "") -> Taker
 
 
 def _same(one: Episode, other: Episode) -> bool:
+    pairs = [(getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__]
     return all(
-        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True)
-        for name in vars(one)
+        a is b is None or np.array_equal(np.asarray(a, float), np.asarray(b, float), equal_nan=True)
+        for a, b in pairs
     )
 
 
