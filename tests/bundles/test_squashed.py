@@ -81,7 +81,8 @@ def test_a_card_without_a_kind_is_an_actor_critic(tmp_path: Path) -> None:
     ("architecture", "text"),
     [
         ({"kind": "mlp"}, "its card's architecture needs|other tensors than its architecture"),
-        ({"kind": "cnn"}, "architecture.kind"),
+        ({"kind": "rnn"}, "architecture.kind"),
+        ({"kind": "cnn"}, "has a sight"),
         ({"net_arch": [4096, 4096]}, "its card's architecture needs"),
         ({"net_arch": [16]}, "other tensors than its architecture"),
         ({"action_size": 2}, r"tensor '.*' has shape"),
