@@ -13,7 +13,7 @@ from robo_adv.agents.recording import place
 from robo_adv.envs.episode import World
 from robo_adv.errors import RoboAdvError
 from robo_adv.imitation.array_files import Found, read_arrays
-from robo_adv.imitation.demonstration_card import Card, Demonstrator, Space
+from robo_adv.imitation.demonstration_card import MOST_TEXT, Card, Demonstrator, Space
 from robo_adv.imitation.demonstrations import Demonstrations, Episode
 from robo_adv.imitation.minari import minari_folder, read_minari
 from robo_adv.runs import versions
@@ -40,6 +40,8 @@ def imported(
     Raises:
         RoboAdvError: it is refused, or does not fit the world.
     """
+    if len(expert) > MOST_TEXT:
+        raise RoboAdvError(f"--expert may have {MOST_TEXT} characters, got {len(expert)}")
     fields = place(world, player)
     folder, digest = minari_folder(source), ""
     if folder is not None:

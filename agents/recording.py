@@ -94,7 +94,12 @@ def _check(config: RecordConfig) -> int:
     if attempts < config.episodes:
         raise RoboAdvError(f"{attempts} attempts cannot give {config.episodes} episodes")
     last = config.seed + attempts - 1
-    if config.seed < 0 or (config.seed < DEMONSTRATED and last >= REPORTED):
+    if not 0 <= config.seed <= 2**63 - 1 - attempts:
+        raise RoboAdvError(
+            f"scenario seeds are 0 to {2**63 - 1}, got {config.seed} to {last} (the default is "
+            f"{DEMONSTRATED:,})"
+        )
+    if config.seed < DEMONSTRATED and last >= REPORTED:
         raise RoboAdvError(
             f"scenario seeds {REPORTED:,} to {DEMONSTRATED - 1:,} are for evaluation and selection; "
             f"demonstrations must not show them, got {config.seed:,} to {last:,} (the default is "

@@ -14,7 +14,7 @@ from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.levels import Level
 from robo_adv.policy import Driver, Policy
 from robo_adv.safety.statistics import Rate
-from robo_adv.sight import Eyes, sight_of
+from robo_adv.sight import shown
 
 if TYPE_CHECKING:
     from robo_adv.envs.episode import Step, World
@@ -176,40 +176,35 @@ def play(
     }
     for p, driver in drivers.items():
         driver.begin(rows, first_seeds, obs[p])
-    seeing = {p: sight for p in drivers if (sight := sight_of(policies[p])) is not None}
-    eyes = {p: Eyes(game, sight) for p, sight in seeing.items()}
     exceeded = _Exceeded(game, limits or {})
     columns: dict[str, Array] = {}
     done = 0
     if watch:
         watch(None)
-    while done < total:
-        playing = queue.assigned.copy()
-        if disturb:
-            disturb(playing, obs)
-        result = game.step(
-            {p: d.act(eyes[p](obs[p]) if p in eyes else obs[p]) for p, d in drivers.items()}
-        )
-        obs = result.obs
-        if watch:
-            watch(result)
-        exceeded.look(result)
-        if result.final is None:
-            continue
-        final = result.final
-        episode = playing[final.ids]
-        real = episode >= 0
-        for name, value in {**_columns(final), **exceeded.take(final.ids)}.items():
-            if name not in columns:
-                columns[name] = np.zeros(total, value.dtype)
-            columns[name][episode[real]] = value[real]
-        done += int(real.sum())
-        if progress:
-            progress(done)
-        for p, driver in drivers.items():
-            driver.begin(final.ids, game.seeds[final.ids], obs[p])
-    for eye in eyes.values():
-        eye.close()
+    with shown(game, {p: policies[p] for p in drivers}) as seen:
+        while done < total:
+            playing = queue.assigned.copy()
+            if disturb:
+                disturb(playing, obs)
+            result = game.step({p: driver.act(seen(p, obs[p])) for p, driver in drivers.items()})
+            obs = result.obs
+            if watch:
+                watch(result)
+            exceeded.look(result)
+            if result.final is None:
+                continue
+            final = result.final
+            episode = playing[final.ids]
+            real = episode >= 0
+            for name, value in {**_columns(final), **exceeded.take(final.ids)}.items():
+                if name not in columns:
+                    columns[name] = np.zeros(total, value.dtype)
+                columns[name][episode[real]] = value[real]
+            done += int(real.sum())
+            if progress:
+                progress(done)
+            for p, driver in drivers.items():
+                driver.begin(final.ids, game.seeds[final.ids], obs[p])
     return _episodes(game, seeds, columns, limits or {})
 
 

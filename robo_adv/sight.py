@@ -7,7 +7,8 @@ picture row by row, 0 to 255: one float32 array (N, d + C). Whatever passes flat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -144,6 +145,23 @@ class Eyes:
 
     def close(self) -> None:
         self.renderer.close()
+
+
+@contextmanager
+def shown(world: World, policies: Mapping[str, object]) -> Iterator[Callable[[str, Array], Array]]:
+    """What players are given: function of a player's name and its observation (N, d), which adds the
+    pictures of cameras (N, d + C) for the ones whose policy sees.
+
+    Raises:
+        RoboAdvError: one of them sees, and the world has no cameras, or not those.
+    """
+    with ExitStack() as opened:
+        eyes: dict[str, Eyes] = {}
+        for player, policy in policies.items():
+            if (sight := sight_of(policy)) is not None:
+                eyes[player] = Eyes(world, sight)
+                opened.callback(eyes[player].close)
+        yield lambda player, observed: eyes[player](observed) if player in eyes else observed
 
 
 def stacked(pictures: Mapping[str, Array]) -> Array:

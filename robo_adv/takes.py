@@ -14,6 +14,7 @@ from robo_adv.errors import unknown
 from robo_adv.levels import Level
 from robo_adv.policy import Driver, Policy
 from robo_adv.rollout import Episodes
+from robo_adv.sight import shown
 
 if TYPE_CHECKING:
     from robo_adv.envs.game import Game
@@ -96,10 +97,11 @@ def play_take(game: Game, policies: Mapping[str, Policy], seed: int, level: Leve
     for p, driver in drivers.items():
         driver.begin(np.zeros(1, dtype=np.int64), seeds, obs[p])
     final = None
-    while final is None:
-        states.append(game.batch.state[0].copy())
-        result = game.step({p: driver.act(obs[p]) for p, driver in drivers.items()})
-        obs, final = result.obs, result.final
+    with shown(game, policies) as seen:
+        while final is None:
+            states.append(game.batch.state[0].copy())
+            result = game.step({p: driver.act(seen(p, obs[p])) for p, driver in drivers.items()})
+            obs, final = result.obs, result.final
     index = int(final.winner[0])
     winner = game.players[index] if index >= 0 else ""
     reason = endings[0]

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from robo_adv.agents import design_study
-from robo_adv.agents.cells import run_cells
 from robo_adv.agents.design_study import BASELINE, DesignStudy, collect, compute, run_cell
 from robo_adv.agents.design_threats import Threats, audit_cell, collect_threats, first_of
 from robo_adv.agents.study_pictures import study_figures
+from robo_adv.cli.study_cells import run_shown
 from robo_adv.cli.verb import Outcome
 from robo_adv.errors import RoboAdvError
 from robo_adv.levels.generator import GENERATORS
@@ -93,17 +92,8 @@ def _audit(study: DesignStudy, console: Console) -> None:
             f"--threats takes budgets from a uniformly trained student, and {', '.join(missing)} has "
             f"none: add {BASELINE} to --generators"
         )
-    with Progress(console=console) as bar:
-        task = bar.add_task("auditing", total=None)
-        for some in (first, [c for c in cells if c not in first]):
-            if some:
-                run_cells(
-                    some, work,
-                    lambda done, total, name: bar.update(
-                        task, completed=done, total=total, description=f"audited: {name}"
-                    ),
-                    study.jobs,
-                )  # fmt: skip
+    for some in (first, [c for c in cells if c not in first]):
+        run_shown(console, some, work, study.jobs, "audited")
 
 
 def print_threats(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -128,15 +118,7 @@ def _run(study: DesignStudy, console: Console) -> None:
         f"{todo['cells']:.0f} trainings to do, {todo['steps'] / 1e6:,.1f}M environment steps, about "
         f"{todo['hours']:.1f} h with {study.jobs} jobs; stop and repeat the command as you like"
     )
-    with Progress(console=console) as bar:
-        task = bar.add_task("training", total=None)
-        run_cells(
-            list(study.cells()), partial(run_cell, study),
-            lambda done, total, name: bar.update(
-                task, completed=done, total=total, description=f"done: {name}"
-            ),
-            study.jobs,
-        )  # fmt: skip
+    run_shown(console, list(study.cells()), partial(run_cell, study), study.jobs, "done")
 
 
 def print_rows(

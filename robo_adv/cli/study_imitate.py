@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from robo_adv.agents import imitation_study as study_of
-from robo_adv.agents.cells import Cell, run_cells
+from robo_adv.agents.cells import Cell
 from robo_adv.agents.imitation_pictures import figures
 from robo_adv.agents.imitation_study import ImitationStudy, compute, prepare, run_cell
 from robo_adv.agents.imitation_table import collect
 from robo_adv.agents.imitation_threats import TEACHER, audit_cell, cells, collect_threats
 from robo_adv.audit.plan import SUITES
+from robo_adv.cli.study_cells import run_shown
 from robo_adv.cli.study_design import percent
 from robo_adv.cli.verb import Outcome
 from robo_adv.errors import RoboAdvError, unknown
@@ -113,7 +113,7 @@ class StudyImitate:
         teachers: list[Cell] = [(task, TEACHER, 0) for task in study.tasks]
         work = partial(audit_cell, study, self.suite, self.audit_episodes)
         for some in (teachers, list(cells(study, self.threats))):
-            _run(some, work, study.jobs, console, "audited")
+            run_shown(console, some, work, study.jobs, "audited")
 
 
 def _train(study: ImitationStudy, console: Console) -> None:
@@ -124,21 +124,7 @@ def _train(study: ImitationStudy, console: Console) -> None:
         f"{todo['cells']:.0f} trainings to do, {todo['steps'] / 1e6:,.1f}M environment steps, about "
         f"{todo['hours']:.1f} h with {study.jobs} jobs; stop and repeat the command as you like"
     )
-    _run(list(study.cells()), partial(run_cell, study), study.jobs, console, "done")
-
-
-def _run(
-    some: Sequence[Cell], work: Callable[..., None], jobs: int, console: Console, word: str
-) -> None:
-    with Progress(console=console) as bar:
-        task = bar.add_task("working", total=len(some))
-        run_cells(
-            some, work,
-            lambda done, total, name: bar.update(
-                task, completed=done, total=total, description=f"{word}: {name}"
-            ),
-            jobs,
-        )  # fmt: skip
+    run_shown(console, list(study.cells()), partial(run_cell, study), study.jobs, "done")
 
 
 def _print(console: Console, result: Mapping[str, Any]) -> None:

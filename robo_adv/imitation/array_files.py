@@ -164,7 +164,22 @@ def _flattened(arrays: Mapping[str, Array]) -> dict[str, Array]:
         if name in out:
             out[name] = out[name].reshape(len(out[name]), -1)
     out.setdefault("rewards", np.zeros(len(out["actions"])))
+    for name in ("lengths", "indices", "seeds", "success"):
+        if name in out:
+            out[name] = _one_each(name, out[name])
     return out
+
+
+def _one_each(name: str, array: Array) -> Array:
+    """(k,) numbers of a column, whole ones but for `success`."""
+    if array.size != len(array):
+        raise RoboAdvError(f"{name} has shape {array.shape}, expected one number per episode")
+    flat = array.reshape(-1)
+    if name == "success":
+        return flat
+    if flat.dtype.kind == "f" and not (np.isfinite(flat) & (flat == np.floor(flat))).all():
+        raise RoboAdvError(f"{name} must be whole numbers, got {flat[:5].tolist()}")
+    return flat if name == "seeds" else flat.astype(np.int64)
 
 
 def _lengths(flat: dict[str, Array], notes: list[str]) -> Array:
@@ -215,6 +230,14 @@ def _cut(
     for name in ("rewards", "next"):
         if name in flat and len(flat[name]) != steps:
             raise RoboAdvError(f"{len(flat[name])} {name} for {steps} actions")
+    for name in ("seeds", "success"):
+        if name in flat and len(flat[name]) != n:
+            raise RoboAdvError(f"{len(flat[name])} {name} for {n} episodes")
+    seen, after = (
+        flat.get(name, flat["observations"]).shape[1] for name in ("observations", "next")
+    )
+    if seen != after:
+        raise RoboAdvError(f"next observations have {after} numbers, observations {seen}")
     if rows == steps and "next" not in flat:
         notes.append(NO_LAST)
     told = "terminations" in flat or "truncations" in flat
@@ -236,7 +259,7 @@ def _cut(
             truncated = truncated or not terminated
         if k == n - 1 and CUT in notes:
             terminated, truncated = False, True
-        seed, success = _of(flat, "seeds", k, n, k), _of(flat, "success", k, n, np.nan)
+        seed, success = _of(flat, "seeds", k, k), _of(flat, "success", k, np.nan)
         rewards = flat["rewards"][part].reshape(-1)
         out.append(
             Episode(observed, flat["actions"][part], rewards, terminated, truncated, seed, success)
@@ -254,8 +277,8 @@ def _ended(flat: Mapping[str, Array], name: str, k: int, end: int, n: int, steps
     return bool(flag[end - 1] if len(flag) == steps else flag[k])
 
 
-def _of(flat: Mapping[str, Array], name: str, k: int, n: int, otherwise: Any) -> Any:
-    return flat[name][k].item() if name in flat and len(flat[name]) == n else otherwise
+def _of(flat: Mapping[str, Array], name: str, k: int, otherwise: Any) -> Any:
+    return flat[name][k].item() if name in flat else otherwise
 
 
 def write_arrays(demonstrations: Demonstrations, path: Path) -> None:

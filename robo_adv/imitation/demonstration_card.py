@@ -14,7 +14,8 @@ from robo_adv.sight import LARGEST, MOST_CAMERAS
 
 MOST_EPISODES, MOST_STEPS, MOST_SIZE = 1_000_000, 100_000_000, 1_000_000
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Text = Annotated[str, Field(max_length=1000)]
+MOST_TEXT = 1000
+Text = Annotated[str, Field(max_length=MOST_TEXT)]
 Option = bool | int | float | str | None
 _JSON = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 

@@ -81,6 +81,7 @@ def test_the_files_of_the_imitation_package_are_read(world: Any, tmp_path: Path)
         {"terminations": np.zeros(16, bool), "truncations": DONES},
         {"episode_starts": np.isin(np.arange(16), (0, 5, 8))},
         {"lengths": np.array(LENGTHS)},
+        {"indices": np.array([[5], [8]])},
     ],
 )
 def test_episodes_are_cut_where_flags_say(world: Any, tmp_path: Path, ends: Any) -> None:
@@ -173,6 +174,15 @@ RAGGED = np.array([np.zeros((2, 2)), np.zeros((3, 2))], dtype=object)
         ({"dones": np.zeros(3)}, r"flags of shape \(3,\) do not tell where episodes of 16 steps"),
         ({"lengths": np.array([5, 3])}, "make 8 steps, there are 16 actions"),
         ({"lengths": np.array([0, 16])}, "make 16 steps"),
+        ({"indices": np.array([5.5, 8])}, r"indices must be whole numbers, got \[5.5, 8.0\]"),
+        ({"lengths": np.array([np.nan, 3, 8])}, "lengths must be whole numbers"),
+        ({"lengths": np.ones((2, 8))}, r"lengths has shape \(2, 8\), expected one number per episode"),
+        ({"seeds": np.zeros((3, 2))}, r"seeds has shape \(3, 2\), expected one number per episode"),
+        ({"seeds": np.array([1, 2, np.nan])}, "seeds must be whole numbers"),
+        ({"seeds": np.arange(4)}, "4 seeds for 3 episodes"),
+        ({"success": np.ones((3, 2))}, r"success has shape \(3, 2\), expected one number per episode"),
+        ({"success": np.ones(2)}, "2 success for 3 episodes"),
+        ({"next_obs": np.zeros((16, 3))}, "next observations have 3 numbers, observations 2"),
         ({"acts": np.full((16, 1), np.nan)}, "actions holds NaN"),
         ({"obs": np.full((16, 2), np.inf)}, "observations holds NaN or infinity"),
         ({"obs": np.zeros((0, 2)), "acts": np.zeros((0, 1)), "dones": np.zeros(0)}, "not one step"),
@@ -228,6 +238,13 @@ def test_files_that_are_missing_cut_short_or_too_large_are_refused(
     source = Path(_write(tmp_path / "b.npz", **_flat(_episodes(), dones=DONES)))
     with pytest.raises(RoboAdvError, match=r"unpacks to .* bytes, at most 100 are read"):
         imported(str(source), world, "agent")
+
+
+def test_an_overlong_name_of_the_expert_is_refused(world: Any, tmp_path: Path) -> None:
+    source = _write(tmp_path / "a.npz", **_flat(_episodes(), dones=DONES))
+    with pytest.raises(RoboAdvError, match="--expert may have 1000 characters, got 1001"):
+        imported(source, world, "agent", expert="x" * 1001)
+    assert imported(source, world, "agent", expert="x" * 1000).card.demonstrator.name == "x" * 1000
 
 
 def test_a_set_without_rewards_says_so(world: Any, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from robo_adv.policy import State
 from robo_adv.rollout import play, scenarios
 from robo_adv.runs import Run
 from robo_adv.sight import Sight
+from robo_adv.takes import play_take
 
 Array = npt.NDArray[Any]
 
@@ -105,6 +106,11 @@ def test_play_shows_a_policy_that_sees_its_cameras_and_others_nothing() -> None:
     flat = [drawn[name].reshape(2, -1) for name in ("side", "top")]
     first = policy.rows[0][:2]  # the rest fills the batch up
     assert np.array_equal(first, np.concatenate([obs, *flat], axis=1))
+    filmed = Looking()
+    play_take(make_game(GAME, 1, threads=1), {"puck": filmed}, 6, None)
+    assert len(filmed.rows) == len(policy.rows)
+    for alone, two in zip(filmed.rows, policy.rows, strict=True):
+        assert np.array_equal(alone[0], two[1])
     blind = Looking()
     blind.sight = None  # type: ignore[assignment]
     play(game, {"puck": blind}, scenarios(5, 2))
@@ -185,6 +191,9 @@ def test_from_the_command_line_it_is_recorded_learned_and_evaluated(
                 "--steps", "4", "--episodes", "6")["folder"]  # fmt: skip
     rows = [_json(capsys, "evaluate", run, "--episodes", "9")["rows"] for _ in range(2)]
     assert rows[0] == rows[1] and rows[0][0]["episodes"] == 9
+    film = _json(capsys, "video", GAME, "--policies", f"puck={run}", "--episodes", "1", "--size",
+                 "64x64", "--out", "film.gif")  # fmt: skip
+    assert film["frames"] > 10 and Path("film.gif").is_file()
     for arguments in (["audit", run], ["data", "record", run, "--out", "more"]):
         assert main.run(arguments) == 2
         _, err = capsys.readouterr()

@@ -62,6 +62,17 @@ def test_a_finished_run_plays_in_evaluate_and_trains_on(
     assert again["metrics"]["steps"] >= 160 and "scores" in again
 
 
+def test_a_finished_run_without_a_score_is_scored_by_resuming_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = _json(capsys, "imitate", str(folder), *SHORT)
+    (Path(first["folder"]) / "scores.json").unlink()
+    again = _json(capsys, "imitate", "--resume", first["folder"], "--episodes", "20")
+    assert again["scores"] == first["scores"]
+    assert again["metrics"] == first["metrics"], "nothing was trained"
+    assert (Path(first["folder"]) / "scores.json").is_file()
+
+
 def test_text_says_which_checkpoint_the_true_reward_chose(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

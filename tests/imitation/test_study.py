@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from imitation.follow import ENV, EXPERT, PPO, register
 from robo_adv.agents import imitation_study
@@ -27,6 +29,7 @@ from robo_adv.agents.imitation_threats import collect_threats
 from robo_adv.agents.imitators.config import ImitatorConfig
 from robo_adv.agents.imitators.variants import VARIANTS
 from robo_adv.cli import main
+from robo_adv.cli.study_cells import run_shown
 from robo_adv.errors import RoboAdvError
 from robo_adv.imitation.demonstrations import load_demonstrations
 
@@ -114,6 +117,22 @@ def test_a_finished_cell_is_kept_and_scored_again_only_for_more_episodes(
     assert len(read_values(values.parent)["imitator"]) == 12
 
 
+def test_cells_are_compared_on_scenarios_that_all_of_them_played(study: ImitationStudy) -> None:
+    prepare(study)
+    run_cell(study, "follow", "bc/2", 1)
+    longer = replace(study, episodes=12)
+    run_cell(longer, "follow", "bc/2", 2)
+    played = [read_values(study.place("follow", "bc/2", seed)) for seed in study.seeds]
+    assert [len(values["imitator"]) for values in played] == [8, 12]
+    (row,) = collect(study)["rows"]
+    assert row["seeds"] == [1, 2]
+    first = [float(np.mean(values["imitator"][:8])) for values in played]
+    assert row["imitator"]["value"] == pytest.approx(np.mean(first))
+    assert row["random"]["value"] == pytest.approx(np.mean(played[1]["random"][:8]))
+    (row,) = collect(longer)["rows"]
+    assert row["seeds"] == [2], "the other one was not scored on as many"
+
+
 def test_more_demonstrations_keep_the_first_ones_and_corrupted_ones_say_so(
     study: ImitationStudy,
 ) -> None:
@@ -179,6 +198,36 @@ def test_a_student_that_loses_as_much_as_its_teacher_loses_no_more(study: Imitat
 def test_a_study_of_what_does_not_exist_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(RoboAdvError, match=f"(?s){words}"):
         ImitationStudy(**changes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--learners", "bc", "--threats", "gail"), "unknown variant that is trained at 2 demos"),
+        (("--threats", "bc", "--suite", "quik"), "unknown suite of audits 'quik'"),
+        (("--threats", "bc", "--audit-episodes", "0"), "audit_episodes must be at least 1, got 0"),
+    ],
+)  # fmt: skip
+def test_audits_that_cannot_be_are_refused_before_anything_is_trained(
+    arguments: tuple[str, ...], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--tasks", "pendulum", "--demos", "2", "--folder", str(tmp_path / "study"))
+    assert main.run(["study", "imitate", *where, *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "study").exists()
+
+
+def _leave(task: str, what: str, seed: int) -> None:
+    """A cell that is done already."""
+
+
+def test_a_log_of_a_study_has_a_line_for_each_cell() -> None:
+    log = io.StringIO()
+    cells = [("reach", "bc/2", seed) for seed in (1, 2, 3)]
+    run_shown(Console(file=log), cells, _leave, 1, "done")
+    assert log.getvalue().splitlines() == [
+        f"{k} of 3 done: reach bc/2, seed {k}" for k in (1, 2, 3)
+    ]
 
 
 def test_the_command_line_refuses_unknown_studies_and_empty_ones(
