@@ -43,6 +43,9 @@ class List:
         for kind, entries in found.items():
             for name, text in entries.items():
                 table.add_row(kind, name, text)
+        if not found:
+            console.print(f"nothing contains {self.keyword!r}; `robo-adv list` shows all there is")
+            return Outcome(found)
         console.print(table)
         return Outcome(found, next="robo-adv evaluate zoo:<name>")
 

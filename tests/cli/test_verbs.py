@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -48,6 +49,20 @@ def _json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) ->
 
 def _no_constant(name: str) -> None:
     raise AssertionError(f"{name} is not JSON")
+
+
+def test_a_list_of_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["list", "kickk"]) == 0
+    assert capsys.readouterr().out == "nothing contains 'kickk'; `robo-adv list` shows all there is\n"
+
+
+def test_python_m_robo_adv_is_the_console_script(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["python -m robo_adv", "list", "kick"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("robo_adv", run_name="__main__")
+    assert stopped.value.code == 0 and "KickAndDefend-v0" in capsys.readouterr().out
 
 
 def test_list_names_what_exists(capsys: pytest.CaptureFixture[str]) -> None:

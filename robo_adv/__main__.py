@@ -1,0 +1,5 @@
+"""`python -m robo_adv` is `robo-adv`."""
+
+from robo_adv.cli.main import main
+
+main()
