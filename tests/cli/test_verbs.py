@@ -53,7 +53,9 @@ def _no_constant(name: str) -> None:
 
 def test_a_list_of_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["list", "kickk"]) == 0
-    assert capsys.readouterr().out == "nothing contains 'kickk'; `robo-adv list` shows all there is\n"
+    assert (
+        capsys.readouterr().out == "nothing contains 'kickk'; `robo-adv list` shows all there is\n"
+    )
 
 
 def test_python_m_robo_adv_is_the_console_script(
