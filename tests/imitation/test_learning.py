@@ -15,7 +15,7 @@ from robo_adv.agents.imitators import asaf, off_policy
 from robo_adv.imitation.asaf import asaf_loss
 from robo_adv.imitation.discriminator import Discriminator
 
-LEARNED, FAILED = 0.85, 0.5  # scores: 1 is the expert, 0 random actions
+LEARNED, FAILED = 0.8, 0.5  # scores: 1 is the expert, 0 random actions
 CHANGES: dict[str, dict[str, Any]] = {
     "gail": {"steps": 8_192, "disc": {"updates": 10, "batch_size": 128}},
     "airl": {"steps": 12_288, "disc": {"updates": 10, "batch_size": 128}},
@@ -24,7 +24,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "sac": {"tau": 0.05},
         "disc": {"learning_rate": 3e-3, "updates": 32, "batch_size": 128, "reward": "airl"},
     },
-    "sqil": {"steps": 4_096},
+    "sqil": {"steps": 3_072, "sac": {"tau": 0.05}},
     "asaf": {"steps": 10_240, "asaf": {"n_steps": 64, "epochs": 5, "learning_rate": 3e-3}},
     "bc": {"steps": 400, "clone": {"batch_size": 32, "learning_rate": 3e-3}},
     "dagger": {"steps": 1_600, "clone": {"batch_size": 64, "learning_rate": 3e-3}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from robo_adv.agents import design
+from levels.quick import select_by_few
+from robo_adv.agents import design, design_pictures
 from robo_adv.agents.design import Design, DesignConfig
 from robo_adv.agents.student import KeepClose
 from robo_adv.cli import main
@@ -210,8 +212,11 @@ def test_bad_input_is_refused_with_what_exists(changes: dict[str, Any], words: s
 
 
 def test_a_design_run_is_made_from_the_command_line_and_evaluated(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    select_by_few(monkeypatch)
+    small = partial(design_pictures.film, width=160, height=120, shadows=False)
+    monkeypatch.setattr("robo_adv.cli.design.film", small)
     arguments = [
         "design", "Reach-v0", "--generator", "paired", "--generator-set", "warmup=0", "--steps",
         "3200", "--episodes", "16", "--free", "goal_x", "goal_y", "--runs", str(tmp_path),

@@ -17,6 +17,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from levels.quick import select_by_few
 from robo_adv.agents import design, design_pictures
 from robo_adv.agents.design import DesignConfig, read_record, space_of
 from robo_adv.agents.design_pictures import apart, film, pictures, spread, telling
@@ -30,12 +31,6 @@ from robo_adv.training.learner import PPOConfig, Threads
 
 TESTS = Path(__file__).resolve().parents[1]
 PPO = PPOConfig(num_envs=8, n_steps=16, batch_size=64, n_epochs=1, net_arch=(16,))
-
-
-def select_by_few(patch: pytest.MonkeyPatch) -> None:
-    """Choose checkpoints by 8 episodes, for speed."""
-    patch.setattr(design, "SELECTION_EPISODES", 8)
-    patch.setattr("robo_adv.agents.player.SELECTION_EPISODES", 8)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +176,7 @@ def test_ctrl_c_of_a_study_says_one_sentence_and_stops_all_processes(tmp_path: P
             assert time.monotonic() < late, "no process has begun"
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)  # what a terminal does
-        said = process.communicate(timeout=100)[1].strip()
+        said = process.communicate(timeout=400)[1].strip()
     finally:
         with suppress(ProcessLookupError):  # none is left
             os.killpg(process.pid, signal.SIGKILL)
