@@ -73,15 +73,14 @@ class Zero(Scripted):
         return np.zeros((len(observation), self.action_size))
 
 
-@SCRIPTED.register("random")
-class Random(Scripted):
-    """Uniform actions, from each episode's own seed."""
+class RandomActions:
+    """Uniform actions between low and high (a,), from each episode's own seed."""
+
+    def __init__(self, low: Array, high: Array) -> None:
+        self.low, self.high = low, high
 
     def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
         return seeds, np.zeros(len(seeds), dtype=np.uint64)
-
-    def act(self, observation: Array) -> Array:
-        raise NotImplementedError("random actions need the episode's state")
 
     def predict(
         self,
@@ -93,8 +92,20 @@ class Random(Scripted):
         if state is None:
             state = self.start(np.arange(len(observation), dtype=np.uint64), observation)
         seeds, step = state
-        u = seeding.uniform(seeds, seeding.ACTION, self.action_size, step)
-        return 2.0 * u - 1.0, (seeds, step + np.uint64(1))
+        u = seeding.uniform(seeds, seeding.ACTION, len(self.low), step)
+        return self.low + (self.high - self.low) * u, (seeds, step + np.uint64(1))
+
+
+@SCRIPTED.register("random")
+class Random(RandomActions, Scripted):
+    """Uniform actions, from each episode's own seed."""
+
+    def __init__(self, game: Game, player: str) -> None:
+        Scripted.__init__(self, game, player)
+        RandomActions.__init__(self, -np.ones(self.action_size), np.ones(self.action_size))
+
+    def act(self, observation: Array) -> Array:
+        raise NotImplementedError("random actions need the episode's state")
 
 
 @SCRIPTED.register("chase-ball")

@@ -8,39 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robo_adv import seeding
 from robo_adv.agents.imitators.task import Task
+from robo_adv.agents.scripted import RandomActions
 from robo_adv.envs.foreign import GymnasiumWorld
 from robo_adv.errors import RoboAdvError
-from robo_adv.policy import Policy, State
+from robo_adv.policy import Policy
 from robo_adv.rollout import REPORTED, SELECTION, Episodes, even_width, play, scenarios
 from robo_adv.safety.bootstrap import Estimate, bootstrap, interval, mean, resampled
 
 Array = npt.NDArray[Any]
 _WIDTH = {True: 32, False: 128}  # rows of Gymnasium's environments, which step one by one; of games
-
-
-class RandomActions:
-    """Uniform actions between low and high (a,), from each episode's own seed."""
-
-    def __init__(self, low: Array, high: Array) -> None:
-        self.low, self.high = low, high
-
-    def start(self, seeds: seeding.Seeds, observation: Array) -> tuple[Array, ...]:
-        return seeds, np.zeros(len(seeds), dtype=np.uint64)
-
-    def predict(
-        self,
-        observation: Array,
-        state: State = None,
-        episode_start: Array | None = None,
-        deterministic: bool = False,
-    ) -> tuple[Array, State]:
-        if state is None:
-            state = self.start(np.arange(len(observation), dtype=np.uint64), observation)
-        seeds, step = state
-        u = seeding.uniform(seeds, seeding.ACTION, len(self.low), step)
-        return self.low + (self.high - self.low) * u, (seeds, step + np.uint64(1))
 
 
 class Yardstick:
