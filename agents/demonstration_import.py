@@ -50,7 +50,10 @@ def imported(
         found = read_arrays(Path(source), getattr(world, "time_limit", None))
         digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()
     _check_sizes(source, found, world, player)
+    if scale == "unit" and not clip:
+        _check_unit(source, found)
     found = _scaled(found, fields["action_space"], scale, clip)
+    found = replace(found, notes=(*found.notes, *_doubts(found, world, player)))
     card = Card(
         **fields,
         demonstrator=Demonstrator(name=expert or Path(source).name, kind="file", sha256=digest),
@@ -79,6 +82,37 @@ def _check_sizes(source: str, found: Found, world: World, player: str) -> None:
                 f"{source} has {what} of {got} numbers, those of {player!r} in {world.id} have "
                 f"{wanted}{names}: it is of another environment, or made with other options (--set)"
             )
+
+
+def _check_unit(source: str, found: Found) -> None:
+    low, high = (float(end([end(e.actions) for e in found.episodes])) for end in (np.min, np.max))
+    if low < -1.0 or high > 1.0:
+        raise RoboAdvError(
+            f"{source}: --scale unit is for actions in [-1, 1], those of the file reach from {low:.4g} "
+            f"to {high:.4g}; leave it out, or let --clip cut them"
+        )
+
+
+def _doubts(found: Found, world: World, player: str) -> list[str]:
+    """What looks as if the file were of another version of the world."""
+    notes = []
+    space = world.observation_space(player)
+    low, high = space.low.astype(np.float32), space.high.astype(np.float32)
+    seen = np.concatenate([e.observations for e in found.episodes]).astype(np.float32)
+    outside = int(((seen < low) | (seen > high)).any(axis=1).sum())
+    if outside:
+        notes.append(
+            f"{outside} of {len(seen)} observations lie outside the observation space of {world.id}: "
+            "normalised, or of another version of it?"
+        )
+    limit = getattr(world, "time_limit", None)
+    longer = sum(len(e.actions) > limit for e in found.episodes) if limit else 0
+    if longer:
+        notes.append(
+            f"{longer} of {len(found.episodes)} episodes are longer than the time limit of {limit} "
+            "steps: of another version, or do the file's flags not tell where episodes end?"
+        )
+    return notes
 
 
 def _scaled(found: Found, space: Space, scale: Scale, clip: bool) -> Found:

@@ -120,7 +120,7 @@ class Imitator:
     def warning(self) -> str:
         """What to know of survival bias before a learner is believed; '' if it has none here."""
         config = self.config
-        if config.learner not in (*ABSORBING, "sqil") or config.absorb:
+        if config.learner not in (*ABSORBING, "sqil") or config.absorb or config.control == "null":
             return ""
         pays = 1 if config.learner == "sqil" else REWARDS[config.disc.reward].survival
         if not pays or not self.yardstick.ends_early():
@@ -141,6 +141,7 @@ def train(config: ImitatorConfig, run: Run, *, resume: bool = False, quiet: bool
     result = train_loop(
         imitator, run, config.steps, checkpoint_every=config.checkpoint_every, resume=resume,
         label=f"{config.learner} in {imitator.task.env}", outcome="success", quiet=quiet, note=note,
+        again="imitate",
     )  # fmt: skip
     run.finish(result)
     return run.folder / "checkpoints" / "best"

@@ -98,11 +98,14 @@ class RandomActions:
 
 @SCRIPTED.register("random")
 class Random(RandomActions, Scripted):
-    """Uniform actions, from each episode's own seed."""
+    """Uniform actions over the whole range, from each episode's own seed."""
 
     def __init__(self, game: Game, player: str) -> None:
         Scripted.__init__(self, game, player)
-        RandomActions.__init__(self, -np.ones(self.action_size), np.ones(self.action_size))
+        space = game.action_space(player)
+        low, high = (space.low, space.high) if space.is_bounded() else (-1.0, 1.0)
+        ends = np.broadcast_to(np.array([low, high], dtype=np.float64).T, (self.action_size, 2))
+        RandomActions.__init__(self, ends[:, 0], ends[:, 1])
 
     def act(self, observation: Array) -> Array:
         raise NotImplementedError("random actions need the episode's state")

@@ -129,7 +129,7 @@ class Eyes:
         batch = getattr(world, "batch", None)
         if batch is None:
             raise RoboAdvError(
-                f"{world.id} shows no pictures, and the policy acts from the cameras "
+                f"{world.id} shows no pictures, and wanted are those of the cameras "
                 f"{', '.join(sight.cameras)}: cameras belong to our own games"
             )
         self.everyone = np.arange(world.num_envs)

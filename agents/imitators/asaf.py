@@ -65,6 +65,12 @@ class Asaf:
 
     def __init__(self, lesson: Lesson, config: ImitatorConfig) -> None:
         self.task, self.config, self.own = lesson.task, config, config.asaf
+        least = 2 * lesson.task.horizon - 1  # of any so many steps, one episode is whole
+        if not self.own.window and self.own.n_steps < least:
+            raise RoboAdvError(
+                f"whole episodes (asaf.window 0) of up to {lesson.task.horizon} steps need "
+                f"--asaf.n-steps of at least {least}, got {self.own.n_steps}"
+            )
         self.network = make_network(lesson.task, config.ppo, config.seed)
         normalise(self.network, lesson.steps.observation)
         self.optimiser = torch.optim.Adam(self.network.parameters(), self.own.learning_rate)

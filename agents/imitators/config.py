@@ -18,6 +18,10 @@ ADVERSARIAL = ("gail", "airl", "gail-sac")
 OFF_POLICY = ("gail-sac", "sqil")  # they learn by SAC, their networks are those of `sac`
 ABSORBING = ("gail", "gail-sac")
 FROM_PICTURES = ("bc", "dagger", "gail")
+USES: dict[str, tuple[str, ...]] = {  # parts of a config that do something, by learner
+    "gail": ("ppo", "disc"), "airl": ("ppo", "disc"), "gail-sac": ("sac", "disc"), "sqil": ("sac",),
+    "asaf": ("ppo", "asaf"), "bc": ("ppo", "clone"), "dagger": ("ppo", "clone", "dagger"),
+}  # fmt: skip
 _SEEN = ("state-action", "state")
 
 
@@ -36,7 +40,9 @@ class CloneConfig:
         validation: share of the demonstrations that early stopping looks at: whole episodes, or steps
             where the share is less than one episode.
         patience: epochs without a lower validation loss after which it stops.
-        entropy: weight of the bonus. epochs: per round of DAgger.
+        entropy: weight of the bonus.
+        l2: weight of half the squared weights.
+        epochs: per round of DAgger.
     """
 
     batch_size: int = 256
@@ -58,8 +64,10 @@ class DaggerConfig:
     """DAgger (Ross et al. 2011).
 
     Attributes:
-        num_envs, n_steps: of one round. decay: in round i, from 0, each step is the expert's with
-            probability decay ** i; all are labelled by it.
+        num_envs: environments of a round.
+        n_steps: of each of them in a round.
+        decay: in round i, from 0, each step is the expert's with probability decay ** i; all are
+            labelled by it.
     """
 
     num_envs: int = 8
@@ -77,9 +85,13 @@ class AsafConfig:
     """Adversarial soft advantage fitting (Barde et al. 2020).
 
     Attributes:
-        window: steps of a window: 1 is ASAF-1, w ASAF-w, 0 whole episodes. stride: between windows.
-        num_envs, n_steps: collected per iteration. epochs: over the learner's windows.
-        batch_size: windows of the learner, and as many of the expert. max_grad_norm: of the gradient.
+        window: steps of a window: 1 is ASAF-1, w ASAF-w, 0 whole episodes.
+        stride: steps between windows.
+        num_envs: environments that are collected from.
+        n_steps: of each of them per iteration.
+        epochs: over the learner's windows, per iteration.
+        batch_size: windows of the learner, and as many of the expert.
+        max_grad_norm: of the gradient.
     """
 
     window: int = 1
@@ -118,6 +130,7 @@ class ImitatorConfig:
         one's own, and `sqil` always has one half.
     steps: environment steps; gradient steps of `bc`.
     selection_episodes: by whose true return the checkpoint `best` is chosen.
+    score_episodes: that checkpoints are scored on, at the end.
     """
 
     demonstrations: str
@@ -144,12 +157,13 @@ class ImitatorConfig:
     threads: Threads = Threads()
     checkpoint_every: int = 20_000
     selection_episodes: int = 20
+    score_episodes: int = 100
 
     def __post_init__(self) -> None:
         for name, kind in (("learner", LearnerName), ("control", Control)):
             if getattr(self, name) not in get_args(kind):
                 raise unknown(name, getattr(self, name), get_args(kind))
-        _check(self, demos=0, every=1, selection_episodes=1)
+        _check(self, demos=0, every=1, selection_episodes=1, score_episodes=1)
         if self.control == "null" and self.learner not in ADVERSARIAL:
             raise RoboAdvError(
                 f"the null control leaves a discriminator untrained, and {self.learner} has none; "

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from robo_adv.agents.controllers import controller
+from robo_adv.agents.controllers import Controller, controller
 from robo_adv.agents.imitators.cloning import Cloner, seen_rows
 from robo_adv.agents.imitators.collect import Collector
 from robo_adv.agents.imitators.config import ImitatorConfig
@@ -36,7 +36,7 @@ class Dagger:
         task, self.own = lesson.task, config.dagger
         self.task, self.config = task, config
         name = config.expert or lesson.whole.card.demonstrator.name
-        expert = controller(name, task.sample, task.player)
+        expert = self._expert(name)
         self.driver = Driver(expert.policy, self.own.num_envs)
         self.network = make_network(task, config.ppo, config.seed)
         self.cloner = Cloner(self.network, config.clone, config.seed)
@@ -44,6 +44,18 @@ class Dagger:
         self.action = task.unit(lesson.steps.action)
         self.collector = Collector(task.seat(self.own.num_envs), config.seed, self._begin)
         self.steps, self.rounds = 0, 0
+
+    def _expert(self, name: str) -> Controller:
+        """Who is asked."""
+        try:
+            return controller(name, self.task.sample, self.task.player)
+        except RoboAdvError as problem:
+            if self.config.expert:
+                raise
+            raise RoboAdvError(
+                f"dagger asks who demonstrated, {name!r}, and that cannot be had here; --expert names "
+                "somebody to ask"
+            ) from problem
 
     @property
     def policy(self) -> NetworkPolicy:

@@ -15,6 +15,7 @@ from robo_adv.agents.imitators.lesson import Lesson, prepare
 from robo_adv.agents.imitators.score import Score, Yardstick, score
 from robo_adv.bundle import load_bundle
 from robo_adv.errors import RoboAdvError
+from robo_adv.imitation.array_files import NO_REWARDS
 from robo_adv.runs import Run
 
 Array = npt.NDArray[Any]
@@ -75,6 +76,11 @@ def _expert(
 
 def _demonstrated(lesson: Lesson, yardstick: Yardstick) -> Array:
     """What the demonstrations themselves reached."""
+    if NO_REWARDS in lesson.whole.card.notes and yardstick.unit == "return":
+        raise RoboAdvError(
+            "the demonstrations have no rewards, and who demonstrated cannot be had: --expert names a "
+            "controller to measure by"
+        )
     if yardstick.unit == "success":
         return lesson.whole.success[np.isfinite(lesson.whole.success)]
     return lesson.whole.returns

@@ -76,7 +76,10 @@ class Pictures:
 
 def _own_picture(env: Any, width: int, height: int) -> Picture:
     """What the environment draws, in the wanted size."""
-    picture = env.render() if env.render_mode == "rgb_array" else None
+    try:
+        picture = env.render() if env.render_mode == "rgb_array" else None
+    except Exception as problem:  # whatever the environment's own drawing needs
+        raise RoboAdvError(f"{env} cannot draw itself: {problem}") from problem
     if not isinstance(picture, np.ndarray) or picture.ndim != 3:
         raise RoboAdvError(
             f"{env} draws no pictures; make it with render_mode='rgb_array' if it can"

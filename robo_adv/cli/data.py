@@ -221,8 +221,13 @@ class Corrupt:
 
     def run(self, console: Console) -> Outcome:
         check_target(self.out, self.overwrite)
-        if sum(what is not None for what in (self.noise, self.wrong, self.mix)) != 1:
-            raise RoboAdvError("name one of --noise SIGMA, --wrong permuted|random, --mix FOLDER")
+        given = {"--noise": self.noise, "--wrong": self.wrong, "--mix": self.mix}
+        named = [name for name, value in given.items() if value is not None]
+        if len(named) != 1:
+            raise RoboAdvError(
+                "name exactly one of --noise SIGMA, --wrong permuted|random, --mix FOLDER; got "
+                f"{' and '.join(named) or 'none'}"
+            )
         if not 0 <= self.seed < 2**63:
             raise RoboAdvError(f"seed must be at least 0 and below 2^63, got {self.seed}")
         found = load_demonstrations(self.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ def result_of(told: Statistics) -> tuple[str, str]:
 
 def brief(card: FileCard) -> dict[str, Any]:
     """A card as JSON values, without the arrays' hashes."""
-    return card.model_dump(mode="json", exclude={"arrays", "provenance"})
+    told: dict[str, Any] = json.loads(card.model_dump_json(exclude={"arrays", "provenance"}))
+    return told
 
 
 def told_of(recording: Recording) -> str:

@@ -119,7 +119,7 @@ class Evaluate:
             half_timestep.print_comparison(console, timestep, rows, again)
         run.finish(data)
         code = HOLDS if condition is None else judge(console, condition, rows)
-        return Outcome(data, run.folder, self._next(world.game, player, rows[0]), code)
+        return Outcome(data, run.folder, self._next(game, player, rows[0]), code)
 
     def _check(self, game: Game, player: str, condition: FailIf | None) -> None:
         """Raises RoboAdvError for a player, opponents or a condition that the game does not have."""
@@ -155,9 +155,11 @@ class Evaluate:
             raise RoboAdvError(f"{self.policy} plays {player!r}, --player says {self.player!r}")
         return player
 
-    def _next(self, game: str, player: str, row: Row) -> str:
+    def _next(self, game: Game, player: str, row: Row) -> str:
         if row.episodes.alone:
-            return f"robo-adv video {game} --policies {player}={self.policy} --pick worst"
+            if game.model is None:
+                return f"robo-adv audit {self.policy}"
+            return f"robo-adv video {game.id} --policies {player}={self.policy} --pick worst"
         if bundle_folder(self.policy) is not None and len(self.opponents) < 2:
             return f"robo-adv attack {self.policy} --port opponent"
         return "robo-adv matrix"

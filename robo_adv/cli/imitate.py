@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from robo_adv.agents import imitator
 from robo_adv.agents.imitators import measured
 from robo_adv.agents.imitators.config import (
+    USES,
     AsafConfig,
     CloneConfig,
     DaggerConfig,
@@ -82,12 +83,12 @@ class Imitate:
     threads: Threads = field(default_factory=Threads)
     checkpoint_every: int | None = None
     """Steps between checkpoints."""
-    episodes: int = 100
-    """Episodes that the score is measured on, at the end."""
+    episodes: int | None = None
+    """Episodes that the score is measured on, at the end; 100, or as many as a resumed run says."""
     runs: Path = Path("runs")
     """Where run folders go."""
     resume: Path | None = None
-    """Continue this run folder; all other options come from it, but for --steps."""
+    """Continue this run folder; all other options come from it, but for --steps and --episodes."""
     json: bool = False
     """Print one machine-readable line last."""
 
@@ -99,11 +100,13 @@ class Imitate:
             return verb
         usual = preset(verb.learner, read_card(verb.demonstrations).game)
         return _parse(
-            arguments, Imitate(ppo=usual.ppo, sac=usual.sac, disc=usual.disc, asaf=usual.asaf)
-        )
+            arguments,
+            Imitate(ppo=usual.ppo, sac=usual.sac, disc=usual.disc, asaf=usual.asaf,
+                    clone=usual.clone, dagger=usual.dagger),
+        )  # fmt: skip
 
     def run(self, console: Console) -> Outcome:
-        if self.episodes < 1:
+        if self.episodes is not None and self.episodes < 1:
             raise RoboAdvError(f"episodes must be at least 1, got {self.episodes}")
         if self.resume is not None:
             run = Run.open(self.resume)
@@ -113,7 +116,10 @@ class Imitate:
                 run = Run.open(self.resume)
                 if not ours:
                     return outcome
-            return self._scored(run, config_from(config_of_run, run.config["config"]), console)
+            config = config_from(config_of_run, run.config["config"])
+            if self.episodes is not None:
+                config = replace(config, score_episodes=self.episodes)
+            return self._scored(run, config, console)
         if not self.demonstrations:
             raise RoboAdvError("name a folder of demonstrations (`robo-adv data`), or --resume RUN")
         config = self._config()
@@ -129,6 +135,7 @@ class Imitate:
 
     def _config(self) -> ImitatorConfig:
         usual = preset(self.learner, read_card(self.demonstrations).game)
+        self._check_unused(usual)
         return ImitatorConfig(
             demonstrations=str(Path(self.demonstrations).resolve()), learner=self.learner,
             expert=self.expert, options=parse_options(self.set), opponents=self.opponents,
@@ -139,14 +146,29 @@ class Imitate:
             sac=self.sac, disc=self.disc, clone=self.clone, dagger=self.dagger, asaf=self.asaf,
             threads=self.threads,
             checkpoint_every=self.checkpoint_every or usual.checkpoint_every,
+            score_episodes=usual.score_episodes if self.episodes is None else self.episodes,
         )  # fmt: skip
+
+    def _check_unused(self, usual: ImitatorConfig) -> None:
+        """Raises RoboAdvError for options that do nothing for this learner."""
+        mine = USES[self.learner]
+        for name in dict.fromkeys(part for parts in USES.values() for part in parts):
+            if name not in mine and getattr(self, name) != getattr(usual, name):
+                raise RoboAdvError(
+                    f"--{name}.* does nothing for {self.learner}, which has "
+                    f"{', '.join(f'--{part}.*' for part in mine)}"
+                )
+        if self.learner != "gail-sac" and self.expert_share != usual.expert_share:
+            raise RoboAdvError(
+                f"--expert-share belongs to gail-sac, got the learner {self.learner}"
+            )
 
     def _scored(self, run: Run, config: ImitatorConfig, console: Console) -> Outcome:
         """Measure the checkpoints and print how close they come to the expert."""
         scores: dict[str, Score] = {}
         try:
             with console.status("measuring"):
-                scores = measured.scores(config, run, self.episodes)
+                scores = measured.scores(config, run, config.score_episodes)
         except RoboAdvError as problem:  # the training is done and stays
             console.print(f"no score: {problem}")
         except KeyboardInterrupt:

@@ -88,6 +88,8 @@ def read_arrays(path: Path, time_limit: int | None = None) -> Found:
 
 def _load(path: Path) -> dict[str, Array]:
     """The arrays that are understood, under our names."""
+    if path.is_dir():
+        raise RoboAdvError(f"{path} is a folder, neither a .npz file nor a Minari data set")
     if not path.is_file():
         raise RoboAdvError(f"there is no file {path}")
     if not zipfile.is_zipfile(path):
@@ -192,16 +194,16 @@ def _lengths(flat: dict[str, Array], notes: list[str]) -> Array:
     else:
         per_step = [flat[k] for k in ("terminations", "truncations", "dones") if k in flat]
         if "starts" in flat:
-            starts = flat["starts"].astype(bool)
+            starts = flat["starts"].astype(bool).reshape(-1)
             over = np.append(starts[1:], True)
         elif per_step:
             for flag in per_step:
-                if flag.shape != (steps,):
+                if flag.size != len(flag) or len(flag) != steps:
                     raise RoboAdvError(
                         f"flags of shape {flag.shape} do not tell where episodes of {steps} steps end; "
                         "add `lengths`"
                     )
-            over = np.any([flag.astype(bool) for flag in per_step], axis=0)
+            over = np.any([flag.reshape(-1).astype(bool) for flag in per_step], axis=0)
         else:
             raise RoboAdvError(
                 "nothing tells where episodes end: add dones (N,), one per step, or lengths (n,)"

@@ -100,12 +100,14 @@ def train(
     quiet: bool = False,
     outcome: str = "wins",
     note: Callable[[Mapping[str, float]], str] = lambda metrics: "",
+    again: str = "train",
 ) -> dict[str, float]:
     """Train up to `steps` environment steps; returns the best checkpoint's selection metrics.
 
     Args:
         outcome: what progress calls a win: `wins` against opponents, `success` of a lone player.
         note: what progress says beside it, from an iteration's metrics.
+        again: the verb whose --resume goes on.
 
     Checkpoints come at the same steps whatever happens, so a run that was killed and resumed equals
     an uninterrupted one, bit by bit.
@@ -144,7 +146,7 @@ def train(
             if stop:
                 raise Interrupted(
                     f"stopped at {trainee.steps:,} of {steps:,} steps and saved; go on with "
-                    f"`robo-adv train --resume {run.folder}`"
+                    f"`robo-adv {again} --resume {run.folder}`"
                 )
     return {"best_score": best, "steps": float(trainee.steps)}
 

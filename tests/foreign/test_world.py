@@ -11,6 +11,7 @@ import pytest
 from gymnasium import spaces
 
 from foreign.toys import Array, Cart, Goal, Linear, linear_for
+from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.envs.foreign import GymnasiumWorld
 from robo_adv.errors import RoboAdvError
 from robo_adv.rollout import Episodes, play, scenarios
@@ -251,6 +252,17 @@ def test_what_a_world_returned_never_changes_later() -> None:
     assert expected.shape == (2, 2)
 
 
+def test_random_actions_fill_the_range_of_the_world() -> None:
+    world = GymnasiumWorld(Cart, 200)
+    policy: Any = SCRIPTED["random"](world, "agent")  # type: ignore[arg-type]
+    obs = world.reset(range(200))["agent"]
+    action, _ = policy.predict(obs, policy.start(np.arange(200, dtype=np.uint64), obs))
+    assert action.shape == (200, 1)
+    assert -0.5 <= action.min() < -0.4 and 1.9 < action.max() < 2.0
+    endless: Any = SCRIPTED["random"](GymnasiumWorld(Cart, 1, endless_actions=True), "agent")  # type: ignore[arg-type]
+    assert (endless.low, endless.high) == (-1.0, 1.0)
+
+
 def test_a_class_of_its_own_draws_what_it_draws() -> None:
     class Drawn(Cart):
         metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
@@ -264,3 +276,10 @@ def test_a_class_of_its_own_draws_what_it_draws() -> None:
     assert world.render(0, 64, 48).shape == (48, 64, 3) and (world.render(0) == 9).all()
     with pytest.raises(RoboAdvError, match="draws no pictures"):
         GymnasiumWorld(Cart, 1).render()
+
+    class Undrawable(Drawn):
+        def render(self) -> Any:
+            raise gymnasium.error.DependencyNotInstalled("pygame is not installed")
+
+    with pytest.raises(RoboAdvError, match="cannot draw itself: pygame is not installed"):
+        GymnasiumWorld(Undrawable, 1).render()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from foreign.toys import Cart
@@ -77,6 +78,7 @@ def test_the_files_of_the_imitation_package_are_read(world: Any, tmp_path: Path)
     [
         {"dones": DONES},
         {"dones": DONES.astype(np.float32)},
+        {"dones": DONES[:, None]},
         {"terminals": DONES, "timeouts": np.zeros(16, bool)},
         {"terminations": np.zeros(16, bool), "truncations": DONES},
         {"episode_starts": np.isin(np.arange(16), (0, 5, 8))},
@@ -238,6 +240,34 @@ def test_files_that_are_missing_cut_short_or_too_large_are_refused(
     source = Path(_write(tmp_path / "b.npz", **_flat(_episodes(), dones=DONES)))
     with pytest.raises(RoboAdvError, match=r"unpacks to .* bytes, at most 100 are read"):
         imported(str(source), world, "agent")
+
+
+def test_what_looks_like_another_version_of_the_world_is_noted(tmp_path: Path) -> None:
+    class Narrow(Cart):
+        def __init__(self) -> None:
+            super().__init__()
+            self.observation_space = gymnasium.spaces.Box(-0.5, 0.5, (2,), np.float32)
+
+    made, narrow = _episodes(), GymnasiumWorld(Narrow, 1)
+    seen = np.concatenate([e.observations[:-1] for e in made])
+    source = _write(tmp_path / "a.npz", **_flat(made, lengths=np.array(LENGTHS)))
+    (told,) = [n for n in imported(source, narrow, "agent").card.notes if "lie outside" in n]
+    shown = np.insert(seen, [5, 8, 16], seen[[4, 7, 15]], axis=0)  # the last ones stand in twice
+    assert told.startswith(f"{int((abs(shown) > 0.5).any(axis=1).sum())} of 19 observations")
+    assert not [n for n in imported(source, GymnasiumWorld(Cart, 1), "agent").card.notes
+                if "lie outside" in n]  # fmt: skip
+
+
+def test_actions_beyond_one_are_no_unit_actions(world: Any, tmp_path: Path) -> None:
+    made = _flat(_episodes(), dones=DONES)
+    source = _write(tmp_path / "a.npz", **{**made, "acts": np.full((16, 1), 1.5)})
+    with pytest.raises(RoboAdvError, match=r"is for actions in \[-1, 1\], .* from 1.5 to 1.5"):
+        imported(source, world, "agent", scale="unit")
+
+
+def test_a_folder_is_no_file(world: Any, tmp_path: Path) -> None:
+    with pytest.raises(RoboAdvError, match="is a folder, neither"):
+        imported(str(tmp_path), world, "agent")
 
 
 def test_an_overlong_name_of_the_expert_is_refused(world: Any, tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from imitation.follow import demonstrations, register
+from imitation.follow import ENV, EXPERT, demonstrations, register
 from robo_adv.cli import main
+from robo_adv.imitation.demonstrations import load_demonstrations
 
 SHORT = ("--learner", "bc", "--steps", "60", "--checkpoint-every", "20", "--episodes", "20")
 
@@ -67,7 +69,7 @@ def test_a_finished_run_without_a_score_is_scored_by_resuming_it(
 ) -> None:
     first = _json(capsys, "imitate", str(folder), *SHORT)
     (Path(first["folder"]) / "scores.json").unlink()
-    again = _json(capsys, "imitate", "--resume", first["folder"], "--episodes", "20")
+    again = _json(capsys, "imitate", "--resume", first["folder"])  # on as many episodes
     assert again["scores"] == first["scores"]
     assert again["metrics"] == first["metrics"], "nothing was trained"
     assert (Path(first["folder"]) / "scores.json").is_file()
@@ -116,6 +118,20 @@ def test_gail_sac_takes_flags_of_sac_plays_in_evaluate_and_trains_on(
     assert _json(capsys, "train", "--resume", str(run), "--steps", "768")["metrics"]["steps"] >= 768
 
 
+def test_demonstrations_without_rewards_or_an_expert_to_be_had_give_no_score(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = load_demonstrations(folder)
+    ends = shown.terminations | shown.truncations
+    np.savez(tmp_path / "a.npz", obs=shown.pairs()[0], acts=shown.actions, dones=ends)
+    _json(capsys, "data", "import", str(tmp_path / "a.npz"), "--env", ENV, "--out", "set")
+    assert "--expert names somebody to ask" in _refused(capsys, "set", "--learner", "dagger")
+    assert main.run(["imitate", "set", *SHORT]) == 0
+    assert "no score: the demonstrations have no rewards" in capsys.readouterr().out
+    asked = _json(capsys, "imitate", "set", *SHORT, "--expert", EXPERT)
+    assert asked["scores"]["last"]["score"]["value"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -126,6 +142,14 @@ def test_gail_sac_takes_flags_of_sac_plays_in_evaluate_and_trains_on(
         (("FOLDER", "--learner", "gail-sac", "--expert-share", "1.0"), "expert_share"),
         (("FOLDER", "--set", "high=1.0"), "other actions"),
         (("FOLDER", "--steps", "0"), "steps"),
+        (("FOLDER", "--episodes", "0"), "episodes must be at least 1"),
+        (("FOLDER", "--learner", "bc", "--disc.updates", "5"), "--disc.* does nothing for bc"),
+        (("FOLDER", "--sac.num-envs", "5"), "does nothing for gail, which has --ppo.*, --disc.*"),
+        (("FOLDER", "--learner", "sqil", "--expert-share", "0.2"), "belongs to gail-sac"),
+        (
+            ("FOLDER", "--learner", "asaf", "--asaf.window", "0", "--asaf.n-steps", "8"),
+            "need --asaf.n-steps of at least",
+        ),
         (("FOLDER", "--learner", "dagger", "--expert", "nobody"), "nobody"),
     ],
 )
