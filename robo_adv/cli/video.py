@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from robo_adv.agents.evaluation import NORMAL, World, opponent_policy, world_of
+from robo_adv.agents.named import bundle_folder, find_card
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.cli.options import parse_options
 from robo_adv.cli.verb import Outcome
-from robo_adv.envs.game import Game
+from robo_adv.envs.game import GAMES, Game
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.rollout import REPORTED, Episodes, play, scenarios
 from robo_adv.runs import Run
@@ -33,10 +34,12 @@ class Video:
     controller against a normal opponent and against an adversary:
 
       robo-adv video --policies kicker=zoo:A keeper=normal --versus keeper=zoo:B --pick worst
+
+    A controller alone is enough: robo-adv video zoo:A
     """
 
     game: Annotated[str, tyro.conf.Positional] = "KickAndDefend-v0"
-    """Game; a bundle's card decides where one plays."""
+    """Game, or zoo:<name>, a bundle's or a run's folder, which plays where its card says."""
     policies: tuple[str, ...] = ()
     """Who plays, PLAYER=POLICY each: zoo:<name>, normal, a bundle's or run's folder, a scripted
     policy, or module:callable. Players left out get a scripted policy."""
@@ -77,6 +80,8 @@ class Video:
     def run(self, console: Console) -> Outcome:
         width, height = parse_size(self.size)
         first, second = pairs(self.policies), pairs(self.versus)
+        if self.game not in GAMES and bundle_folder(self.game) is not None:
+            first = {find_card(self.game).player: self.game, **first}
         names = [*first.values(), *second.values()]
         world = world_of([n for n in names if n != NORMAL], self.game, parse_options(self.set))
         game = world.make(1, threads=1)

@@ -194,6 +194,9 @@ def test_from_the_command_line_it_is_recorded_learned_and_evaluated(
     film = _json(capsys, "video", GAME, "--policies", f"puck={run}", "--episodes", "1", "--size",
                  "64x64", "--out", "film.gif")  # fmt: skip
     assert film["frames"] > 10 and Path("film.gif").is_file()
+    alone = _json(capsys, "video", run, "--episodes", "1", "--size", "64x64", "--out", "again.gif")
+    assert alone["line_ups"] == film["line_ups"]
+    assert Path("again.gif").read_bytes() == Path("film.gif").read_bytes()
     for arguments in (["audit", run], ["data", "record", run, "--out", "more"]):
         assert main.run(arguments) == 2
         _, err = capsys.readouterr()
