@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -57,10 +58,19 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+_interrupted = threading.Event()  # this process heard Ctrl-C
+
+
 def _stoppable(work: Work, cell: Cell) -> None:
-    """What a process does: Ctrl-C, also one that waited, stops it, and `run_cells` hears of that."""
+    """What a process does: Ctrl-C, also one that waited, stops it, and `run_cells` hears of that. It
+    then begins nothing that was meant for a process that is still starting."""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
         work(*cell)
+    except KeyboardInterrupt:
+        _interrupted.set()
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from levels.quick import select_by_few
-from robo_adv.agents import design, design_pictures
+from robo_adv.agents import cells, design, design_pictures
 from robo_adv.agents.design import DesignConfig, read_record, space_of
 from robo_adv.agents.design_pictures import apart, film, pictures, spread, telling
 from robo_adv.agents.design_study import SEEN, DesignStudy, collect, outcomes, run_cell
@@ -185,6 +186,26 @@ def test_ctrl_c_of_a_study_says_one_sentence_and_stops_all_processes(tmp_path: P
     assert len(said.splitlines()) == 1
     assert begun.with_name("stopped").exists(), "work hears of it, and a training saves its state"
     assert not (tmp_path / "reach" / "uniform-s3").exists(), "what has not begun is not begun"
+
+
+def test_a_process_that_heard_ctrl_c_begins_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "_interrupted", threading.Event())
+    begun: list[int] = []
+
+    def work(task: str, what: str, seed: int) -> None:
+        begun.append(seed)
+        if seed == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    try:
+        cells._stoppable(work, ("reach", "uniform", 1))
+        for seed in (2, 3):
+            with pytest.raises(KeyboardInterrupt):
+                cells._stoppable(work, ("reach", "uniform", seed))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert begun == [1, 2]
 
 
 @pytest.mark.parametrize(
