@@ -103,9 +103,9 @@ class Random(RandomActions, Scripted):
     def __init__(self, game: Game, player: str) -> None:
         Scripted.__init__(self, game, player)
         space = game.action_space(player)
-        low, high = (space.low, space.high) if space.is_bounded() else (-1.0, 1.0)
-        ends = np.broadcast_to(np.array([low, high], dtype=np.float64).T, (self.action_size, 2))
-        RandomActions.__init__(self, ends[:, 0], ends[:, 1])
+        one = np.ones(self.action_size)
+        low, high = (space.low, space.high) if space.is_bounded() else (-one, one)
+        RandomActions.__init__(self, low.astype(np.float64), high.astype(np.float64))
 
     def act(self, observation: Array) -> Array:
         raise NotImplementedError("random actions need the episode's state")

@@ -158,7 +158,7 @@ class Evaluate:
     def _next(self, game: Game, player: str, row: Row) -> str:
         if row.episodes.alone:
             if game.model is None:
-                return f"robo-adv audit {self.policy}"
+                return f"robo-adv audit {self.policy} --env {game.id}"
             return f"robo-adv video {game.id} --policies {player}={self.policy} --pick worst"
         if bundle_folder(self.policy) is not None and len(self.opponents) < 2:
             return f"robo-adv attack {self.policy} --port opponent"

@@ -15,7 +15,7 @@ from robo_adv.agents.imitators import asaf, off_policy
 from robo_adv.imitation.asaf import asaf_loss
 from robo_adv.imitation.discriminator import Discriminator
 
-LEARNED, FAILED = 0.8, 0.5  # scores: 1 is the expert, 0 random actions
+LEARNED, FAILED = 0.85, 0.5  # scores: 1 is the expert, 0 random actions
 CHANGES: dict[str, dict[str, Any]] = {
     "gail": {"steps": 8_192, "disc": {"updates": 10, "batch_size": 128}},
     "airl": {"steps": 12_288, "disc": {"updates": 10, "batch_size": 128}},

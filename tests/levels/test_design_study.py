@@ -177,7 +177,7 @@ def test_ctrl_c_of_a_study_says_one_sentence_and_stops_all_processes(tmp_path: P
             assert time.monotonic() < late, "no process has begun"
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)  # what a terminal does
-        said = process.communicate(timeout=400)[1].strip()
+        said = process.communicate(timeout=100)[1].strip()
     finally:
         with suppress(ProcessLookupError):  # none is left
             os.killpg(process.pid, signal.SIGKILL)
