@@ -23,6 +23,7 @@ from robo_adv.agents.foreign import as_policy, import_object, made, samples
 from robo_adv.agents.named import bundle_folder, check_fits, zoo_names
 from robo_adv.agents.onnx_graph import onnx_access
 from robo_adv.agents.onnx_policy import OnnxPolicy
+from robo_adv.agents.published import SUFFIX, published
 from robo_adv.agents.sb3_zip import LACKS_STATISTICS, TRUST, open_sb3
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.agents.stateful import RECURRENT, Rowwise, keeps_state
@@ -48,7 +49,7 @@ class Controller:
     """A policy that fits a world.
 
     Attributes:
-        name: what the user called it. kind: scripted, bundle, onnx, sb3 or callable.
+        name: what the user called it. kind: scripted, bundle, onnx, sb3, published or callable.
         access: what is known of it from inside.
         deterministic: whether it acts alike on equal observations.
         reproducible: whether an episode is the same when it is played again; random controllers are
@@ -106,7 +107,7 @@ def _find(
     path, game = Path(name), world
     if name in SCRIPTED:
         return "scripted", SCRIPTED[name](game, player), Access(), ""  # type: ignore[arg-type]
-    if path.suffix.lower() in (".onnx", ".zip") and not path.is_file():
+    if path.suffix.lower() in (".onnx", ".zip", SUFFIX) and not path.is_file():
         raise RoboAdvError(f"there is no file {name}")
     if path.suffix.lower() == ".onnx":
         file = OnnxPolicy(path, world.layouts[player].size, world.action_size(player))
@@ -118,6 +119,8 @@ def _find(
         _check_spaces(model.model, name, world, player)
         note = LACKS_STATISTICS if model.lacks_statistics else ""
         return "sb3", as_policy(model, name, world, player), access, note
+    if path.suffix.lower() == SUFFIX:
+        return "published", *published(path, world, player)
     folder = bundle_folder(name)
     if folder is not None:
         bundle = load_bundle(folder)
@@ -129,7 +132,7 @@ def _find(
         return "callable", policy, *given_access(given, name, world.layouts[player].size)
     raise unknown(
         "controller", name, [*SCRIPTED, *(f"zoo:{z}" for z in zoo_names())],
-        hint="or a bundle's folder, FILE.onnx, module:callable, or FILE.zip with --trust",
+        hint="or a bundle's folder, FILE.onnx, FILE.model, module:callable, or FILE.zip with --trust",
     )  # fmt: skip
 
 
@@ -164,11 +167,9 @@ def _examined(
     first = _try(name, policy, seen)
     recurrent = keeps_state(policy, seen)
     if recurrent:
-        policy, access, note = (
-            Rowwise(policy, seen),
-            Access(normaliser=access.normaliser),
-            RECURRENT,
-        )
+        policy = Rowwise(policy, seen)
+        if access.recall is None:
+            access, note = Access(normaliser=access.normaliser), RECURRENT
     if first.shape != (len(seen), wanted):
         raise RoboAdvError(
             f"{name} gave actions of shape {first.shape} for observations {seen.shape}, expected "
@@ -189,7 +190,7 @@ def _examined(
         reproducible = _stateless(policy) and _repeats(name, seeded, seen, _try(name, seeded, seen))
         policy = seeded if reproducible else policy
         notes.append(SEEDED if reproducible else UNSEEDED)
-    if access.mean is None and not recurrent:
+    if access.mean is None and note != RECURRENT:
         notes.append(BLACK_BOX)
     return Controller(name, kind, policy, access, deterministic, reproducible, tuple(notes))
 

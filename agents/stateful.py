@@ -13,8 +13,8 @@ from robo_adv.policy import ROWS, EpisodicPolicy, Policy, State, padded_rows
 
 Array = npt.NDArray[Any]
 RECURRENT = (
-    "It keeps a state from step to step: attacks that need gradients see it as a black box and cannot "
-    "be tried."
+    "It keeps a state from step to step and does not say how it acts in one (`access` with `recall`): "
+    "attacks that need gradients see it as a black box and cannot be tried."
 )
 
 

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy._core import multiarray, numeric
 
+from robo_adv.agents.inert_pickle import load
 from robo_adv.errors import BundleError
 
 Array = npt.NDArray[np.float64]
 MAX_FILE = 64 * 1024 * 1024  # [bytes]
-_NUMPY: dict[str, Any] = {
-    "_reconstruct": multiarray._reconstruct,
-    "scalar": multiarray.scalar,
-    "_frombuffer": numeric._frombuffer,  # type: ignore[attr-defined]
-    "ndarray": np.ndarray,
-    "dtype": np.dtype,
-}
 
 
 @dataclass(frozen=True)
@@ -35,34 +26,6 @@ class Statistics:
     clip: float
 
 
-class Inert(dict[Any, Any]):
-    """Stands for any object of a pickle but arrays: it keeps what it is given and does nothing."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Inert:
-        return super().__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__()
-
-    def __setstate__(self, state: Any) -> None:
-        self.update(state if isinstance(state, dict) else {"state": state})
-
-    def append(self, item: Any) -> None:
-        """As of a list."""
-
-    def extend(self, items: Any) -> None:
-        """As of a list."""
-
-
-class _Reader(pickle.Unpickler):
-    """Knows NumPy's arrays; everything else becomes inert, so that nothing is imported or called."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "numpy" or module.startswith(("numpy.core.", "numpy._core.")):
-            return _NUMPY.get(name, Inert)
-        return Inert
-
-
 def read_statistics(path: Path, size: int) -> Statistics:
     """What VecNormalize saved of observations of `size` numbers.
 
@@ -73,7 +36,7 @@ def read_statistics(path: Path, size: int) -> Statistics:
         if path.stat().st_size > MAX_FILE:
             raise BundleError(f"{path} has more than {MAX_FILE} bytes")
         with path.open("rb") as file:
-            found = _Reader(file).load()
+            found = load(file)
         rms = found["obs_rms"]
         mean, var = (np.array(rms[key], dtype=np.float64) for key in ("mean", "var"))
         numbers = [float(x) for x in (rms["count"], found["epsilon"], found["clip_obs"])]

@@ -3,7 +3,7 @@
 `robo_adv.rollout.play` plays it like a Game: rows are episodes, an episode that ends restarts in the
 same step and reports its final observation, and episode j depends on (environment, level_j, seed_j,
 policy) alone. Observations and actions keep the environment's own scale and dtype; actions are clipped
-to its action space, as stable-baselines3 does.
+to its action space, as stable-baselines3 does, unless that is not wanted.
 """
 
 from __future__ import annotations
@@ -49,8 +49,10 @@ class GymnasiumWorld:
         env: an id of Gymnasium's registry (`"Hopper-v5"`, `"my_module:Mine-v0"`), or a function that
             makes an environment. num_envs: N.
         info_costs: keys of `info` that are costs (a list, or names with commas between), summed over an
-            episode; by default `cost` if the
-            environment gives it. make_kwargs: what the environment is made with.
+            episode; by default `cost` if the environment gives it.
+        clip_actions: without it the environment gets actions as they are, as the published code of
+            SA-PPO and of what was built on it does (MuJoCo still limits the torque; costs of control
+            see the raw action). make_kwargs: what the environment is made with.
 
     Attributes:
         seeded: whether equal seeds give equal episodes; paired comparisons need it.
@@ -77,15 +79,19 @@ class GymnasiumWorld:
         num_envs: int = 1,
         *,
         info_costs: str | Sequence[str] | None = None,
+        clip_actions: bool = True,
         **make_kwargs: Any,
     ) -> None:
         if num_envs < 1:
             raise RoboAdvError(f"num_envs must be at least 1, got {num_envs}")
+        if not isinstance(clip_actions, bool):
+            raise RoboAdvError(f"clip_actions is true or false, got {clip_actions!r}")
         mujoco.set_mju_user_warning(_LOG.debug)  # keeps MUJOCO_LOG.TXT out of the user's folder
         make, first = with_pictures(Factory(env, make_kwargs))
         self.num_envs = num_envs
         self.id = first.spec.id if first.spec is not None else make.name
-        self.options = dict(make_kwargs)
+        self.options = dict(make_kwargs) | ({} if clip_actions else {"clip_actions": False})
+        self.clip_actions = clip_actions
         self.actions = check_actions(first.action_space, self.id)
         self._flat = flat = Flat.of(first.observation_space, self.id)
         trial = try_out(first, flat, self.actions, self.id)
@@ -241,7 +247,8 @@ class GymnasiumWorld:
             raise unknown(f"player of {self.id}", player, self.players)
 
     def _write_actions(self, given: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Clipped actions into the rows; returns who forfeits (N,) by an action that is not finite."""
+        """Actions into the rows, clipped unless that is not wanted; returns who forfeits (N,) by an
+        action that is not finite."""
         action = np.asarray(given, dtype=np.float64)
         expected = self._arrays.action.shape
         if action.shape != expected:
@@ -249,7 +256,7 @@ class GymnasiumWorld:
         forfeit = np.logical_not(np.isfinite(action).all(axis=1))
         action = np.where(forfeit[:, None], 0.0, action)
         low, high = self.actions.low.reshape(-1), self.actions.high.reshape(-1)
-        self._arrays.action[:] = np.clip(action, low, high)
+        self._arrays.action[:] = np.clip(action, low, high) if self.clip_actions else action
         return np.asarray(forfeit)
 
     def _step_costs(self, kept: Array) -> Terms:

@@ -34,7 +34,8 @@ class AuditVerb:
     """Audit a controller over every port of the loop; writes a report with videos."""
 
     controller: Annotated[str, tyro.conf.Positional] = ""
-    """zoo:<name>, a bundle's or run's folder, FILE.onnx, module:callable, a scripted policy, or
+    """zoo:<name>, a bundle's or run's folder, FILE.onnx, FILE.model as SA-PPO's code publishes them,
+    module:callable, a scripted policy, or
     FILE.zip of stable-baselines3 with --trust. (With --compare or --resume: leave it out.)"""
     compare: tuple[str, str] | None = None
     """Two controllers, BEFORE AFTER: both are audited in the same scenarios, in units of the first;

@@ -23,7 +23,8 @@ class Record:
     """Record demonstrations: episodes of any controller, in any game or Gymnasium environment."""
 
     controller: Annotated[str, tyro.conf.Positional]
-    """zoo:<name>, a bundle's or run's folder, FILE.onnx, module:callable, a scripted policy, or
+    """zoo:<name>, a bundle's or run's folder, FILE.onnx, FILE.model as SA-PPO's code publishes them,
+    module:callable, a scripted policy, or
     FILE.zip of stable-baselines3 with --trust."""
     out: Path
     """Folder to write."""

@@ -37,7 +37,8 @@ class LadderVerb:
     """Attack a controller with a fixed suite, from noise to trained attackers; report and card."""
 
     controller: Annotated[str, tyro.conf.Positional] = ""
-    """zoo:<name>, a bundle's or run's folder, FILE.onnx, module:callable, a scripted policy, or
+    """zoo:<name>, a bundle's or run's folder, FILE.onnx, FILE.model as SA-PPO's code publishes them,
+    module:callable, a scripted policy, or
     FILE.zip of stable-baselines3 with --trust. (With --resume: leave it out.)"""
     env: str = ""
     """A game (`robo-adv list`), or any Gymnasium environment with Box actions, e.g. Hopper-v5; by

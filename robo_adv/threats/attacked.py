@@ -113,7 +113,7 @@ class Attacked:
                 )
 
             shown = after = self._changed(
-                clean, on, seeds, step, left, first, history, observation, ask
+                clean, on, seeds, step, left, first, history, observation, ask, tuple(inner)
             )
             if self.shown is not None:
                 self.shown.append(shown[0].copy())
@@ -126,7 +126,7 @@ class Attacked:
             first = np.where(fresh, clean, first)
             history = np.where(fresh[:, None], clean[:, None], history)
             action = after = self._changed(
-                clean, on, seeds, step, left, first, history, observation
+                clean, on, seeds, step, left, first, history, observation, None, tuple(inner)
             )
         if self.past:  # the last values (n, past, d), the newest first
             history = np.concatenate([clean[:, None], history[:, :-1]], axis=1)
@@ -147,6 +147,7 @@ class Attacked:
     def _changed(
         self, clean: Array, on: Array, seeds: Array, step: Array, left: Array, first: Array,
         history: Array, observation: Array, ask: Callable[[Array], Array] | None = None,
+        memory: tuple[Array, ...] = (),
     ) -> Array:  # fmt: skip
         if not on.any() or self.threat.budget == 0:
             return clean
@@ -156,9 +157,10 @@ class Attacked:
         if self.threat.schedule.shared > 1:  # what is left differs between episodes
             scale = scale * (left[:, -1:] * self.threat.schedule.shared)
         radius = scale * (self.threat.budget if bounded else 1.0)
+        access = None if self.access is None else self.access.during(memory)
         view = View(
             clean, radius, self.low, self.high, first, history, seeds, step, self.groups,
-            observation, left, self.access, ask,
+            observation, left, access, ask,
         )  # fmt: skip
         proposal = np.asarray(self.attack.propose(view), dtype=np.float64)
         if self.past:

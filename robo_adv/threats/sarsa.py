@@ -94,8 +94,9 @@ def fit_critics(
     """Critics of the controller, one per member of the family.
 
     Targets are lambda-returns along the controller's own steps (Sarsa(lambda), Sutton and Barto 2018,
-    section 12.7), with its action at the TRUE next state; ended episodes have no next value, those cut
-    off have one. The largest change within the box is bounded from above by interval arithmetic.
+    section 12.7), with the action that it took at the TRUE next state, or would have taken there where
+    an episode was cut off; ended episodes have no next value. The largest change within the box is
+    bounded from above by interval arithmetic.
 
     Args:
         mean: the controller's actions. family: the critics that are wanted.
@@ -107,6 +108,7 @@ def fit_critics(
     shift, spread = moments(x.reshape(-1, size))
     with torch.no_grad():
         then = torch.maximum(torch.minimum(mean(after.reshape(-1, size)), high), low)
+        then = torch.where(_goes_on(seen)[:, None], y.roll(-1, 0).reshape(len(then), -1), then)
     centre = torch.cat([shift, 0.5 * (low + high)])
     scale = torch.cat([1.0 / spread, 1.0 / half])
 
@@ -180,6 +182,13 @@ def targets(
         later = reward[:, t] + gamma[:, 0] * going[t] * later
         out[:, t] = later
     return out.reshape(len(value), -1)
+
+
+def _goes_on(seen: Transitions) -> Tensor:
+    """Whether the next row of the same column (T * N,) is the next step of the same episode."""
+    on = ~torch.as_tensor(seen.ended, dtype=torch.bool)
+    on[-1] = False
+    return on.reshape(-1)
 
 
 def _return_spread(reward: Tensor, seen: Transitions, gamma: Tensor) -> Tensor:
