@@ -1,4 +1,4 @@
-"""Harden: fine-tune a trained controller against what it fails under.
+"""Harden: fine-tune a trained controller against what it fails under, in a game or in Gymnasium.
 
 Method `sa-ppo`: PPO with SA-PPO's regulariser, against perturbed observations. Method `opponents`: PPO
 against a pool of opponents, adversaries among them. The bundle holds actor, critic and normaliser; the
@@ -12,35 +12,30 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-import numpy as np
-
-from robo_adv.agents import player as players
-from robo_adv.agents.access import network_access
-from robo_adv.agents.evaluation import NORMAL, normal_opponents, other_player
-from robo_adv.agents.named import bundle_folder, check_fits, game_of, named_policy
-from robo_adv.agents.player import Player
-from robo_adv.agents.presets import preset_of
+from robo_adv.agents.evaluation import (
+    NORMAL,
+    World,
+    is_gymnasium,
+    normal_opponents,
+    other_player,
+)
+from robo_adv.agents.hardened import Hardened
+from robo_adv.agents.named import bundle_folder, check_fits, named_policy
+from robo_adv.agents.presets import GYMNASIUM, preset_of
 from robo_adv.agents.scripted import SCRIPTED
-from robo_adv.audit.reference import REFERENCE, Reference, layout_of, measure
+from robo_adv.audit.reference import Reference, layout_of
 from robo_adv.bundle import Bundle, Card, load_bundle
 from robo_adv.envs.game import Game, make_game
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.policy import Policy, Pool
-from robo_adv.rollout import SELECTION, play, scenarios
 from robo_adv.runs import Run
-from robo_adv.threats.attacked import Attacked
-from robo_adv.threats.attacks.pgd import PGD
-from robo_adv.threats.threat import Threat
 from robo_adv.training.learner import PPOConfig, Threads
 from robo_adv.training.loop import train as train_loop
-from robo_adv.training.network import load_network_weights, network_weights
-from robo_adv.training.smooth import SmoothConfig, Smoothness
+from robo_adv.training.smooth import SmoothConfig
 
 Method = Literal["sa-ppo", "opponents"]
-REFERENCE_EPISODES = 50
-REFERENCE_FILE = "reference.json"
 
 
 @dataclass(frozen=True)
@@ -50,6 +45,7 @@ class HardenConfig:
     opponents: of a game that has any: names, `normal` for the zoo's self-play policies. Method
         `opponents` needs them; each name gets an equal share of the episodes.
     reward: preset of the game's reward weights; by default the card's, or that of the game's preset.
+        Gymnasium's environments have their own.
     reference: reference.json of an audit, what one sigma is; measured on the controller by default.
     smooth: of method `sa-ppo`. warmup: steps in which the critic learns alone.
     ppo: net_arch and activation are the bundle's, whatever it says.
@@ -67,6 +63,13 @@ class HardenConfig:
     ppo: PPOConfig = field(default_factory=lambda: fine(PPOConfig()))
     threads: Threads = Threads()
     checkpoint_every: int = 100_000
+
+
+def usual(card: Card) -> PPOConfig:
+    """Hyper-parameters for going on with the policy of a card."""
+    found = GYMNASIUM if is_gymnasium(card.game) else preset_of(card.game).ppo
+    architecture = card.architecture
+    return replace(fine(found), net_arch=architecture.net_arch, activation=architecture.activation)
 
 
 def fine(ppo: PPOConfig) -> PPOConfig:
@@ -106,10 +109,9 @@ def prepare(config: HardenConfig) -> Setting:
         raise RoboAdvError(f"warmup must be at least 0 steps, got {config.warmup}")
     bundle = _trained(config.controller)
     card = bundle.card
-    world = game_of(card, 1, threads=1)
+    world = World(card.game, card.options).make(1, threads=1)
     check_fits(card, world, card.player, config.controller)
-    reward = config.reward or str(card.provenance.get("reward") or preset_of(card.game).reward)
-    make_game(card.game, 1, threads=1, reward={card.player: reward}, **card.options)
+    reward = _reward(config, card)
     names = _opponents(config, world, card.player)
     opponents: dict[str, Policy] = {}
     if names:
@@ -120,6 +122,16 @@ def prepare(config: HardenConfig) -> Setting:
         config.ppo, net_arch=card.architecture.net_arch, activation=card.architecture.activation
     )
     return Setting(bundle, reward, ppo, opponents, names)
+
+
+def _reward(config: HardenConfig, card: Card) -> str:
+    if is_gymnasium(card.game):
+        if config.reward:
+            raise RoboAdvError(f"{card.game} pays its own reward; leave out --reward")
+        return ""
+    reward = config.reward or str(card.provenance.get("reward") or preset_of(card.game).reward)
+    make_game(card.game, 1, threads=1, reward={card.player: reward}, **card.options)
+    return reward
 
 
 def _trained(name: str) -> Bundle:
@@ -183,94 +195,9 @@ def _pool(names: tuple[str, ...], world: Game, player: str) -> Policy:
     return members[0] if len(members) == 1 else Pool(members, weights)
 
 
-class Hardened(Player):
-    """The trainee: a Player that starts from a bundle.
-
-    Attributes:
-        scale: one unit of the observation budget per sensor (d,), None without the regulariser.
-        before: the scores of the controller it starts from; every card repeats them.
-    """
-
-    def __init__(self, config: HardenConfig, setting: Setting, run: Run) -> None:
-        card = setting.card
-        super().__init__(
-            card.game, card.options, card.player, setting.opponents, setting.ppo, config.seed,
-            threads=config.threads, reward=setting.reward, provenance=_provenance(config, setting),
-        )  # fmt: skip
-        self.warmup, self.smooth = config.warmup, config.smooth
-        load_network_weights(
-            self.learner.ppo.policy, network_weights(setting.bundle.policy.network)
-        )
-        self.learner.normaliser_learns = False
-        self.scale = None
-        if config.method == "sa-ppo":
-            self.scale = self._scale(config, run)
-            if config.smooth.weight > 0:
-                first, last = config.warmup, config.steps
-                self.learner.penalise(Smoothness(config.smooth, self.scale, first, last))
-        self.before = self.score()
-
-    def _scale(self, config: HardenConfig, run: Run) -> Any:
-        """One unit of the budget per sensor (d,); sigma is kept in the run's folder."""
-        if self.smooth.unit == "policy":
-            normaliser = network_access(self.learner.policy).normaliser
-            assert normaliser is not None
-            return normaliser[1]
-        if config.reference:
-            found = Reference.load(Path(config.reference))
-        else:
-            policies = {**self.opponents, self.player: self.learner.policy}
-            seeds = scenarios(REFERENCE, REFERENCE_EPISODES)
-            found, _ = measure(config.controller, self.arena, self.player, policies, seeds)
-        found.save(run.folder / REFERENCE_FILE)
-        return np.array(found.std)
-
-    def iterate(self) -> dict[str, float]:
-        self.learner.freeze_actor(self.steps < self.warmup)
-        return super().iterate()
-
-    def score(self) -> dict[str, float]:
-        """As other trainees against `opponents`; with the regulariser the mean of the rates without
-        attack and under PGD of the whole budget, on the same scenarios."""
-        clean = super().score()
-        if self.scale is None:
-            return clean
-        (label,) = (name for name in clean if name != "score")
-        attacked = self._attacked_rate()
-        mean = (clean["score"] + attacked) / 2.0
-        return {**clean, "score": mean, f"{label}_attacked": attacked}
-
-    def save(self, folder: Path, metrics: Mapping[str, Any]) -> None:
-        super().save(folder, {**metrics, "before": self.before})
-
-    def _attacked_rate(self) -> float:
-        policy = self.learner.policy
-        threat = Threat("observation", self.smooth.budget, unit=self.smooth.unit)
-        attacked = Attacked(policy, threat, PGD(), self.scale, access=network_access(policy))  # type: ignore[arg-type]
-        policies = {**self.opponents, self.player: attacked}
-        seeds = scenarios(SELECTION, players.SELECTION_EPISODES)
-        return float(play(self.arena, policies, seeds).win_rate(self.player))
-
-
-def _provenance(config: HardenConfig, setting: Setting) -> dict[str, Any]:
-    card = setting.card
-    told: dict[str, Any] = {
-        "recipe": "harden", "method": config.method, "seed": config.seed,
-        "reward": setting.reward, "hardened": config.controller, "hardened_sha256": card.sha256,
-        "hardened_recipe": card.provenance.get("recipe"), "warmup": config.warmup,
-        "learning_rate": config.ppo.learning_rate, "opponents": setting.names,
-    }  # fmt: skip
-    hashes = {name: _sha256(name) for name in setting.names}
-    told["opponents_sha256"] = {name: found for name, found in hashes.items() if found}
-    return told | ({"smooth": config.smooth} if config.method == "sa-ppo" else {})
-
-
-def _sha256(name: str) -> str:
-    """Of a bundle's weights; '' for what is none."""
-    if name == NORMAL:
-        return ""
-    folder = bundle_folder(name)
-    return "" if folder is None else load_bundle(folder).card.sha256
+def _note(metrics: Mapping[str, float]) -> str:
+    """What progress says where nothing is won."""
+    return f"return {metrics['return']:.4g}" if metrics.get("episodes_ended") else ""
 
 
 def harden(
@@ -288,7 +215,7 @@ def harden(
     result = train_loop(
         trainee, run, config.steps, checkpoint_every=config.checkpoint_every, resume=resume,
         label=f"hardening {config.controller}: {config.method}", quiet=quiet,
-        outcome="wins" if setting.opponents else "success",
+        outcome="wins" if setting.opponents else "success", note=_note, again="harden",
     )  # fmt: skip
     run.finish({**result, "before": trainee.before})
     return run.folder / "checkpoints" / "best"

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from robo_adv.agents import harden
 from robo_adv.agents.named import find_card
-from robo_adv.agents.presets import preset_of
 from robo_adv.bundle import read_card
 from robo_adv.cli.train import check_counts, check_seed, config_from, finished
 from robo_adv.cli.verb import Outcome
@@ -69,11 +68,7 @@ class Harden:
             card = find_card(first.controller)
         except RoboAdvError:  # `run` says what is wrong with it
             return first
-        ppo = replace(
-            harden.fine(preset_of(card.game).ppo),
-            net_arch=card.architecture.net_arch, activation=card.architecture.activation,
-        )  # fmt: skip
-        return _parse(arguments, Harden(ppo=ppo))
+        return _parse(arguments, Harden(ppo=harden.usual(card)))
 
     def run(self, console: Console) -> Outcome:
         if self.resume is not None:
@@ -131,7 +126,8 @@ def _outcome(console: Console, config: harden.HardenConfig, run: Run, folder: Pa
     for name in before:
         if name != "score":
             words = name.removeprefix("selection_").replace("_", " ")
-            console.print(f"  {words:<24}{before[name]:>7.1%}  ->{after[name]:>7.1%}")
+            form = "7.1%" if name.endswith(("_rate", "_rate_attacked")) else "7.0f"
+            console.print(f"  {words:<24}{before[name]:>{form}}  ->{after[name]:>{form}}")
     if after["score"] <= before["score"]:
         console.print("  no checkpoint scored above the controller it started from")
     port = "observation" if config.method == "sa-ppo" else "opponent"

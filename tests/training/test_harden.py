@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from robo_adv.agents import harden
-from robo_adv.agents.harden import HardenConfig, Hardened
+from robo_adv.agents import harden, hardened
+from robo_adv.agents.harden import HardenConfig
+from robo_adv.agents.hardened import Hardened
 from robo_adv.audit.reference import Reference
 from robo_adv.bundle import load_bundle, save_bundle
 from robo_adv.cli import main
@@ -49,7 +50,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def _short_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(harden, "REFERENCE_EPISODES", 8)
+    monkeypatch.setattr(hardened, "REFERENCE_EPISODES", 8)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_it_starts_from_the_bundle_and_the_critic_learns_first(
 def test_its_score_under_sa_ppo_is_the_mean_of_the_rates_without_and_under_attack(
     kicker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Hardened, "_attacked_rate", lambda self: 0.75)
+    monkeypatch.setattr(Hardened, "_attacked", lambda self: 0.75)
     found = _trainee(_config(kicker), tmp_path).before
     assert found["selection_win_rate_attacked"] == 0.75
     assert found["score"] == pytest.approx((found["selection_win_rate"] + 0.75) / 2.0)
@@ -114,7 +115,7 @@ def test_the_attack_that_scores_it_has_the_scale_of_the_regulariser(
         seen.append((threat.budget, np.array(scale)))
         return Attacked(policy, threat, attack, scale, **more)
 
-    monkeypatch.setattr(harden, "Attacked", spy)
+    monkeypatch.setattr(hardened, "Attacked", spy)
     trainee = _trainee(_config(kicker), tmp_path)
     penalty = trainee.learner.penalty
     assert isinstance(penalty, Smoothness)
