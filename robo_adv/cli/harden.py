@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from robo_adv.agents import harden
 from robo_adv.agents.named import find_card
-from robo_adv.bundle import read_card
+from robo_adv.bundle import Card, read_card
 from robo_adv.cli.train import check_counts, check_seed, config_from, finished
 from robo_adv.cli.verb import Outcome
 from robo_adv.errors import RoboAdvError
@@ -63,11 +64,9 @@ class Harden:
     @staticmethod
     def parse(arguments: list[str]) -> Harden:
         """From the command line; flags override single values of the game's preset."""
-        first = _parse(arguments, Harden())
-        try:
-            card = find_card(first.controller)
-        except RoboAdvError:  # `run` says what is wrong with it
-            return first
+        card = _card(arguments)
+        if card is None:  # `run` says what is wrong with it
+            return _parse(arguments, Harden())
         return _parse(arguments, Harden(ppo=harden.usual(card)))
 
     def run(self, console: Console) -> Outcome:
@@ -86,6 +85,18 @@ class Harden:
         card = harden.prepare(config).card  # all of it is checked before a folder is made
         run = Run.create(card.game, VERB, config, self.seed, self.runs)
         return _outcome(console, config, run, harden.harden(config, run))
+
+
+def _card(arguments: list[str]) -> Card | None:
+    """Of the controller; None when there is none. Flags are not read: they may make sense with its
+    preset alone."""
+    for before, argument in pairwise(["", *arguments]):
+        if not argument.startswith("-") and not before.startswith("--"):
+            try:
+                return find_card(argument)
+            except RoboAdvError:
+                return None
+    return None
 
 
 def _parse(arguments: list[str], default: Harden) -> Harden:

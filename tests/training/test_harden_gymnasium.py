@@ -132,11 +132,11 @@ def test_the_verb_hardens_it_and_tells_returns(
 ) -> None:
     arguments = [
         "harden", str(pendulum), "--steps", "128", "--warmup", "64", "--ppo.num-envs", "2",
-        "--ppo.n-steps", "64", "--threads.update", "1", "--runs", str(tmp_path), "--json",
+        "--ppo.n-steps", "32", "--threads.update", "1", "--runs", str(tmp_path),
     ]  # fmt: skip
     assert main.run(arguments) == 0
     out = capsys.readouterr().out
-    assert "return attacked" in out and "%" not in out.split("before and after")[1].split("{")[0]
+    assert "return attacked" in out and "%" not in out
     (folder,) = (path for path in tmp_path.rglob("config.json"))
     config = Run.open(folder.parent).config["config"]
     assert config["ppo"]["scale_reward"] and config["ppo"]["n_epochs"] == 10
