@@ -16,8 +16,8 @@ from robo_adv.audit.plan import Row
 from robo_adv.audit.sanity import Kind
 from robo_adv.errors import RoboAdvError, unknown
 from robo_adv.runs import plain
-from robo_adv.threats.attack import ATTACKS
-from robo_adv.threats.learned import Aim
+from robo_adv.threats.attack import ATTACKS, Attack
+from robo_adv.threats.learned import Aim, LearnedAttack
 from robo_adv.threats.threat import Threat
 
 Raises = Literal["action", "return"]
@@ -139,8 +139,16 @@ class Suite:
 
 def _whole(rung: Rung) -> dict[str, Any]:
     attack = ATTACKS[rung.attack](**rung.parameters)
-    values = {f.name: plain(getattr(attack, f.name)) for f in fields(attack) if f.repr}
-    return {**plain(rung), "parameters": values}
+    found = {**plain(rung), "parameters": _values(attack)}
+    if isinstance(attack, LearnedAttack):
+        others = [_values(attack.variant(k)) for k in range(1, attack.restarts)]
+        if any(other != found["parameters"] for other in others):
+            found["variants"] = others
+    return found
+
+
+def _values(attack: Attack) -> dict[str, Any]:
+    return {f.name: plain(getattr(attack, f.name)) for f in fields(attack) if f.repr}
 
 
 def learned(name: str, attack: str, steps: int, restarts: int = 1, aim: Aim = "return") -> Rung:

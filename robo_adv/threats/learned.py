@@ -55,6 +55,10 @@ class LearnedAttack(Attack):
         actions and so many bodies to push."""
         return entries
 
+    def variant(self, restart: int) -> LearnedAttack:
+        """What a restart trains; by default the attack itself."""
+        return self
+
     def held(self, brain: Policy | None) -> LearnedAttack:
         """The same attack with another policy behind it."""
         return replace(self, brain=brain)

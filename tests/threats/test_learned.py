@@ -18,6 +18,7 @@ from robo_adv.audit.engine import Engine
 from robo_adv.audit.plan import Row
 from robo_adv.errors import RoboAdvError
 from robo_adv.policy import State
+from robo_adv.runs import Run
 from robo_adv.threats.attack import ATTACKS
 from robo_adv.threats.attacks.director import Director
 from robo_adv.threats.attacks.robust_adversarial import ActionAdversary, ForceAdversary
@@ -226,3 +227,18 @@ def test_a_folder_with_an_attacker_of_another_controller_is_refused(tmp_path: Pa
     engine.trainer = trainer(tmp_path, lambda rows: world_for(SWING, rows), "two", 0, ppo=small)
     with pytest.raises(RoboAdvError, match="another controller"):
         engine.play(row, 0.5)
+
+
+def test_restarts_of_a_director_take_one_step_and_three_in_turn(tmp_path: Path) -> None:
+    """Which is stronger depends on the controller, and the better one is kept as it was trained."""
+    row = replace(row_of("director", 0.2), parameters={"steps": 64, "restarts": 3})
+    engine, small = bench(REACH), replace(TINY, num_envs=2, n_steps=16, batch_size=32)
+    engine.trainer = trainer(tmp_path, lambda rows: world_for(REACH, rows), "", 0, ppo=small)
+    found = engine.play(row, 0.2).setting.found
+    runs = [
+        Run.open(tmp_path / "director-0.2" / f"seed-{k}").config["config"] for k in range(3)
+    ]  # fmt: skip
+    assert [config["parameters"]["ascent"] for config in runs] == [1, 3, 1]
+    assert found is not None and isinstance(found.attack, Director)
+    scores = [float(text) for text in found.told.rpartition("harm ")[2].split(", ")]
+    assert found.attack.ascent == [1, 3, 1][int(np.argmax(scores))]
