@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
+from controllers.published_files import Recurrent, write
 
 from robo_adv.agents.attacker_seat import AttackerSeat
 from robo_adv.agents.attackers import FOREIGN, Attacker, config_of, trainer
@@ -242,3 +244,30 @@ def test_restarts_of_a_director_take_one_step_and_three_in_turn(tmp_path: Path) 
     assert found is not None and isinstance(found.attack, Director)
     scores = [float(text) for text in found.told.rpartition("harm ")[2].split(", ")]
     assert found.attack.ascent == [1, 3, 1][int(np.argmax(scores))]
+
+
+def test_a_director_learns_on_a_controller_with_a_memory(tmp_path: Path) -> None:
+    """And finds the direction in its present state: what it proposes there moves the action so."""
+    torch.manual_seed(0)
+    write(tmp_path / "lstm.model", Recurrent())
+    config = AuditConfig(
+        str(tmp_path / "lstm.model"), "Hopper-v5", episodes=4, search=2, threads=1
+    )  # fmt: skip
+    engine, small = bench(config), replace(TINY, n_steps=16)
+    row = Row("director", Threat("observation", 0.0, unit="policy"), (0.1,), {"steps": 128})
+    engine.trainer = trainer(
+        tmp_path / "run", lambda rows: world_for(config, rows), "", 0, ppo=small
+    )
+    played = engine.play(row, 0.1)
+    assert played.setting.found is not None and (played.episodes.length > 0).all()
+    towards = np.array([1.0, 0.0, 0.0])
+    threat, attack = row.threat.at(0.1), Director(brain=Always(*towards))
+    attacked: Any = engine.setting(threat, [attack]).policy
+    policy: Any = engine.subject.policy
+    seen = engine.subject.world.reset(np.arange(4))["agent"]
+    seeds = np.arange(4, dtype=np.uint64)
+    state = attacked.start(seeds, seen)
+    for t in range(5):
+        clean, _ = policy.predict(seen + 0.1 * t, tuple(state[6:]))
+        action, state = attacked.predict(seen + 0.1 * t, state, None, True)
+        assert ((action - clean) @ towards > 0).all()
