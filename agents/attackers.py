@@ -42,6 +42,7 @@ FOREIGN = PPOConfig(
     log_std_init=0.0, scale_reward=True,
 )  # fmt: skip
 GAMES = replace(FOREIGN, num_envs=32, n_steps=64)  # wider, as their physics runs in a batch
+NEAR = 0.99  # discount of every other restart: which is stronger depends on the controller
 ONE = Threads(update=1)  # batches are small
 Make = Callable[[int], World]
 Tell = Callable[[int, int, str], None]
@@ -174,9 +175,11 @@ def trainer(
     def train(engine: Engine, row: Row, attack: LearnedAttack) -> Found:
         threat = row.threat.at(row.budgets[-1])
         tried: list[tuple[float, Run, LearnedAttack]] = []
+        usual = ppo or (GAMES if isinstance(engine.subject.world, Game) else FOREIGN)
         for k in range(attack.restarts):
             one = attack.variant(k)
-            config = config_of(engine, row, threat, one, digest, seed + k, threads, ppo)
+            how = replace(usual, gamma=NEAR) if k % 2 else usual
+            config = config_of(engine, row, threat, one, digest, seed + k, threads, how)
             place = folder / f"{row.name}-{threat.budget:g}" / f"seed-{k}"
             say = _said(attack, row, k, tell)
             run = _run(place, config, engine, threat, one, make, say)
@@ -229,18 +232,17 @@ def _run(
 
 def config_of(
     engine: Engine, row: Row, threat: Threat, attack: LearnedAttack, digest: str, seed: int,
-    threads: Threads, ppo: PPOConfig | None,
+    threads: Threads, ppo: PPOConfig,
 ) -> AttackerConfig:  # fmt: skip
-    """What a training of an attack depends on; hyper-parameters by kind of world unless given."""
+    """What a training of an attack depends on."""
     subject, world = engine.subject, engine.subject.world
-    usual = ppo or (GAMES if isinstance(world, Game) else FOREIGN)
     own = (f.name for f in fields(attack) if f.repr and f.name not in ("steps", "restarts"))
     parameters = {name: getattr(attack, name) for name in own}
     return AttackerConfig(
         victim=subject.name, digest=digest, world=world.id,
         options=plain(getattr(world, "options", {})), player=subject.player, threat=str(threat),
         attack=row.name, parameters=plain(parameters), reference=plain(engine.reference),
-        steps=attack.steps, seed=seed, ppo=replace(usual, anneal_over=attack.steps),
+        steps=attack.steps, seed=seed, ppo=replace(ppo, anneal_over=attack.steps),
         threads=threads,
     )  # fmt: skip
 

@@ -43,7 +43,7 @@ def test_how_attackers_are_trained_never_changes_without_other_suites() -> None:
     for name, ppo in (("outside", attackers.FOREIGN), ("games", attackers.GAMES)):
         assert (ppo.num_envs, ppo.n_steps) == ROLLOUTS[name]
         assert {key: getattr(ppo, key) for key in TRAINED} == TRAINED
-    assert (attackers.SELECTION, attackers.CHECKPOINTS) == (8, 8)
+    assert (attackers.SELECTION, attackers.CHECKPOINTS, attackers.NEAR) == (8, 8, 0.99)
 
 
 def test_another_parameter_another_attack_and_another_order_are_another_suite() -> None:
