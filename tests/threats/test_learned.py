@@ -231,7 +231,7 @@ def test_a_folder_with_an_attacker_of_another_controller_is_refused(tmp_path: Pa
         engine.play(row, 0.5)
 
 
-def test_restarts_of_a_director_take_one_step_and_three_far_and_near_sight_in_turn(
+def test_restarts_take_one_step_and_three_far_and_near_sight_in_turn(
     tmp_path: Path,
 ) -> None:
     """Which is stronger depends on the controller, and the better one is kept as it was trained."""
