@@ -131,10 +131,9 @@ class Suite:
 
     @property
     def digest(self) -> str:
-        """sha256 of the definition, with the parameters that its rungs leave to their attacks, and with
-        how attackers learn."""
+        """sha256 of the definition, with the parameters that its rungs leave to their attacks."""
         rungs = {p: [_whole(rung) for rung in rungs] for p, rungs in self.ports.items()}
-        values = [self.name, rungs, HARDER, STARTS, LEARNING]
+        values = [self.name, rungs, HARDER, STARTS]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -161,7 +160,6 @@ def learned(name: str, attack: str, steps: int, restarts: int = 1, aim: Aim = "r
 
 HARDER = 40  # gradient steps of the harder PGD of the sanity rules
 STARTS = 3  # random starts of PGD that they compare
-LEARNING = 2  # raised when attackers are trained in another way (`robo_adv.agents.attackers`)
 NOISE = (Rung("uniform", "uniform", "noise"), Rung("corner", "corner", "noise"))
 FGSM = Rung("fgsm", "fgsm", "white-box")
 PGD = Rung("pgd-20", "pgd", "white-box", "action", {"steps": 20})

@@ -13,7 +13,7 @@ import torch
 from controllers.published_files import Recurrent, write
 
 from robo_adv.agents.attacker_seat import AttackerSeat
-from robo_adv.agents.attackers import FOREIGN, Attacker, config_of, trainer
+from robo_adv.agents.attackers import FOREIGN, NEAR, Attacker, config_of, trainer
 from robo_adv.agents.payoff import Payoff
 from robo_adv.agents.subject import AuditConfig, prepare, world_for
 from robo_adv.audit.engine import Engine
@@ -231,7 +231,7 @@ def test_a_folder_with_an_attacker_of_another_controller_is_refused(tmp_path: Pa
         engine.play(row, 0.5)
 
 
-def test_restarts_of_a_director_take_three_steps_and_one_in_turn(
+def test_restarts_take_one_step_and_three_far_and_near_sight_in_turn(
     tmp_path: Path,
 ) -> None:
     """Which is stronger depends on the controller, and the better one is kept as it was trained."""
@@ -242,10 +242,11 @@ def test_restarts_of_a_director_take_three_steps_and_one_in_turn(
     runs = [
         Run.open(tmp_path / "director-0.2" / f"seed-{k}").config["config"] for k in range(3)
     ]  # fmt: skip
-    assert [config["parameters"]["ascent"] for config in runs] == [3, 1, 3]
+    assert [config["parameters"]["ascent"] for config in runs] == [1, 3, 1]
+    assert [config["ppo"]["gamma"] for config in runs] == [small.gamma, NEAR, small.gamma]
     assert found is not None and isinstance(found.attack, Director)
     scores = [float(text) for text in found.told.rpartition("harm ")[2].split(", ")]
-    assert found.attack.ascent == [3, 1, 3][int(np.argmax(scores))]
+    assert found.attack.ascent == [1, 3, 1][int(np.argmax(scores))]
 
 
 def test_a_director_learns_on_a_controller_with_a_memory(tmp_path: Path) -> None:

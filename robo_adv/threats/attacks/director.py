@@ -27,17 +27,18 @@ class Director(LearnedPerturbation):
     aim `stealth` the largest entry of the direction says how far to go, so that it can do nothing.
 
     Attributes:
-        ascent: sign-gradient steps towards the direction; 1 goes straight to a corner. Every other
-            restart takes 1: which is stronger depends on the controller (docs/ladder.md).
+        ascent: sign-gradient steps towards the direction; 1 goes straight to a corner. Further restarts
+            take 3 and 1 in turn: which one is stronger depends on the controller (docs/ladder.md).
     """
 
-    ascent: int = 3
+    ascent: int = 1
+    turns: ClassVar[tuple[int, ...]] = (1, 3)
     port: ClassVar[Port] = "observation"
     needs: ClassVar[tuple[str, ...]] = ("mean",)
     passes: ClassVar[tuple[int, int]] = (4, 3)
 
     def variant(self, restart: int) -> Director:
-        return replace(self, ascent=1) if restart % 2 else self
+        return replace(self, ascent=self.turns[restart % 2]) if restart else self
 
     def outputs(self, entries: int, actions: int, bodies: int) -> int:
         return actions
