@@ -145,6 +145,8 @@ def read_published(path: Path, size: int, actions: int) -> Checkpoint:
     Raises:
         BundleError: the file holds nothing of the kind, or a policy of other sizes.
     """
+    if not path.is_file():
+        raise BundleError(f"there is no file {path}")
     if path.stat().st_size > MAX_FILE:
         raise BundleError(f"{path} has more than {MAX_FILE} bytes")
     try:

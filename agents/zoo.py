@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from robo_adv.agents.bundle_import import import_published, import_zip
 from robo_adv.agents.evaluation import (
     NORMAL,
     World,
@@ -17,7 +18,6 @@ from robo_adv.agents.evaluation import (
     other_player,
 )
 from robo_adv.agents.named import find_bundle, find_card, named_policy, zoo_names
-from robo_adv.agents.zip_import import import_zip
 from robo_adv.assets import ZOO
 from robo_adv.bundle import load_bundle, save_bundle
 from robo_adv.errors import RoboAdvError
@@ -25,7 +25,15 @@ from robo_adv.policy import Policy
 from robo_adv.rollout import REPORTED
 from robo_adv.runs import plain
 
-__all__ = ["add", "adversaries_of", "compare", "import_zip", "measure", "write_metrics"]
+__all__ = [
+    "add",
+    "adversaries_of",
+    "compare",
+    "import_published",
+    "import_zip",
+    "measure",
+    "write_metrics",
+]
 
 MEASURED_EPISODES = 400
 GYMNASIUM_EPISODES = 50  # in an environment of Gymnasium's, where episodes are long

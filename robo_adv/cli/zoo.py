@@ -14,6 +14,7 @@ from robo_adv.agents import zoo
 from robo_adv.agents.evaluation import World
 from robo_adv.agents.ladder_cards import robustness_of
 from robo_adv.agents.named import find_card, zoo_names
+from robo_adv.agents.published import SUFFIX
 from robo_adv.agents.worlds import make_world
 from robo_adv.cli.ladder_print import print_card
 from robo_adv.cli.options import parse_options
@@ -23,13 +24,14 @@ from robo_adv.errors import BundleError, RoboAdvError
 
 @dataclass(frozen=True)
 class Zoo:
-    """List and show policies; verify their cards; add a trained bundle; import an SB3 zip."""
+    """List and show policies; verify their cards; add a trained bundle; import a foreign policy."""
 
     action: Annotated[
         Literal["list", "show", "verify", "add", "measure", "import"], tyro.conf.Positional
     ] = "list"
     """list; show NAME; verify [NAME]: load and re-measure; add FOLDER NAME; measure NAME: write the
-    card's metrics; import FILE.zip FOLDER --trust: an SB3 zip of PPO or A2C becomes a bundle."""
+    card's metrics; import FILE FOLDER --trust: an SB3 zip of PPO or A2C, or a published FILE.model of
+    SA-PPO's code, becomes a bundle."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """What the action takes."""
     episodes: int | None = None
@@ -110,10 +112,10 @@ class Zoo:
         return Outcome(data, next="robo-adv zoo")
 
     def _import(self, console: Console) -> Outcome:
-        source, name = self._need(2, "FILE.zip and the folder to write")
+        source, name = self._need(2, "FILE.zip or FILE.model, and the folder to write")
         if not self.trust:
             raise BundleError(
-                f"{source}: a foreign zip is imported only with --trust (its weights are read, its "
+                f"{source}: a foreign file is imported only with --trust (its weights are read, its "
                 "pickled code is not; the policy's behaviour is still the author's)"
             )
         world = World(self.game, parse_options(self.set))
@@ -121,7 +123,12 @@ class Zoo:
             found = make_world(self.env, 1, options=world.options)
             world = World(found.id, world.options)
         player = self.player or world.make(1, threads=1).players[0]
-        zoo.import_zip(Path(source), world, player, Path(name), self.statistics)
+        if Path(source).suffix.lower() == SUFFIX:
+            if self.statistics is not None:
+                raise RoboAdvError(f"{source} holds its own statistics; leave out --statistics")
+            zoo.import_published(Path(source), world, player, Path(name))
+        else:
+            zoo.import_zip(Path(source), world, player, Path(name), self.statistics)
         console.print(f"imported into {name}")
         return Outcome({"folder": name}, next=f"robo-adv evaluate {name}")
 

@@ -23,6 +23,7 @@ from controllers.published_files import (
 
 from robo_adv.agents.controllers import controller
 from robo_adv.agents.published import read_published
+from robo_adv.cli import main
 from robo_adv.envs.foreign import GymnasiumWorld
 from robo_adv.errors import RoboAdvError
 from robo_adv.policy import begun
@@ -218,3 +219,49 @@ def test_raw_actions_reach_the_environment_when_they_are_not_clipped() -> None:
     assert rewards[0] - rewards[1] == pytest.approx(0.1 * 6 * (9.0 - 1.0), abs=1e-6)
     with pytest.raises(RoboAdvError, match="true or false"):
         GymnasiumWorld("HalfCheetah-v5", 1, clip_actions="no")  # type: ignore[arg-type]
+
+
+def test_a_published_policy_becomes_a_bundle_that_acts_alike(
+    tmp_path: Path, hopper: GymnasiumWorld
+) -> None:
+    mine = policy()
+    write(tmp_path / "victim.model", mine)
+    arguments = [
+        "zoo", "import", str(tmp_path / "victim.model"), str(tmp_path / "bundle"), "--trust",
+        "--env", "Hopper-v5",
+    ]  # fmt: skip
+    assert main.run(arguments) == 0
+    own, imported = (
+        controller(str(tmp_path / name), hopper, PLAYER) for name in ("victim.model", "bundle")
+    )
+    seen = 5.0 * observations()
+    space = hopper.action_space(PLAYER)
+    wanted = np.clip(own.policy.predict(seen)[0], space.low, space.high)
+    starts = np.ones(len(seen), dtype=bool)
+    done = imported.policy.predict(seen, None, starts, True)[0]
+    np.testing.assert_allclose(np.clip(done, space.low, space.high), wanted, atol=1e-5)
+    x = torch.as_tensor(seen, dtype=torch.float32)
+    for name in ("value", "std"):
+        first, second = getattr(own.access, name)(x), getattr(imported.access, name)(x)
+        np.testing.assert_allclose(second.detach().numpy(), first.detach().numpy(), rtol=1e-4)
+    assert own.access.normaliser is not None and imported.access.normaliser is not None
+    np.testing.assert_allclose(
+        imported.access.normaliser[1], own.access.normaliser[1], rtol=1e-6
+    )  # fmt: skip
+
+
+def test_what_a_bundle_cannot_hold_is_not_imported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recurrent(tmp_path)
+    write(tmp_path / "unclipped.model", policy(), clip=None)
+    for name, said in (
+        ("lstm", "a policy with a memory"), ("unclipped", "clips observations at inf"),
+        ("missing", "there is no file"),
+    ):  # fmt: skip
+        arguments = ["zoo", "import", str(tmp_path / f"{name}.model"), str(tmp_path / "bundle")]
+        assert main.run([*arguments, "--trust", "--env", "Hopper-v5"]) == 2
+        assert said in capsys.readouterr().err
+    assert main.run([*arguments, "--env", "Hopper-v5"]) == 2
+    assert "--trust" in capsys.readouterr().err
+    assert not (tmp_path / "bundle").exists()

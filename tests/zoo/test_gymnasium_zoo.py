@@ -16,10 +16,10 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from robo_adv.agents import named, zoo
+from robo_adv.agents.bundle_import import import_zip
 from robo_adv.agents.controllers import Controller, controller
 from robo_adv.agents.evaluation import World
 from robo_adv.agents.statistics_file import read_statistics
-from robo_adv.agents.zip_import import import_zip
 from robo_adv.bundle import load_bundle, read_card
 from robo_adv.cli import main
 from robo_adv.envs.foreign import GymnasiumWorld

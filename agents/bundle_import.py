@@ -1,4 +1,4 @@
-"""Stable-baselines3 zips become bundles: weights and numbers are read, nothing in them is run."""
+"""Stable-baselines3 zips and published checkpoints become bundles: numbers are read, nothing is run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from typing import Any
 import numpy.typing as npt
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from robo_adv.agents.evaluation import World
 from robo_adv.agents.fitted import action_range
+from robo_adv.agents.published import read_published
 from robo_adv.agents.statistics_file import Statistics, read_statistics
 from robo_adv.bundle import CARD, save_bundle
+from robo_adv.envs.game import Game
 from robo_adv.errors import BundleError, RoboAdvError, unknown
 from robo_adv.runs import plain
 from robo_adv.training.network import ACTIVATIONS, CLIP, EPSILON, NetworkPolicy, build_network
@@ -41,11 +44,7 @@ def import_zip(
     """
     from stable_baselines3.common.save_util import load_from_zip_file
 
-    if target.exists() and not (target / CARD).is_file():
-        raise RoboAdvError(f"{target} exists and is not a bundle; name another folder")
-    game = world.make(1, threads=1)
-    if player not in game.players:
-        raise unknown(f"player of {game.id}", player, game.players)
+    game = _place(world, player, target)
     try:
         _, params, _ = load_from_zip_file(path, load_data=False, device="cpu")
     except Exception as error:  # any file may be given; the library raises many kinds
@@ -79,12 +78,65 @@ def import_zip(
             f"{path} learned behind VecNormalize; without its statistics it is another policy: give "
             "the file that VecNormalize.save wrote as --statistics FILE.pkl"
         )
+    _save(target, network, game, player, net_arch, activation, _provenance(path, data, statistics))
+
+
+def import_published(path: Path, world: World, player: str, target: Path) -> None:
+    """A checkpoint of SA-PPO's code as a bundle; see `robo_adv.agents.published`.
+
+    Raises:
+        BundleError: no such checkpoint, one with a memory or with other clips than a bundle's, or one
+            that does not fit the world.
+    """
+    game = _place(world, player, target)
+    size, actions = game.layouts[player].size, game.action_size(player)
+    found = read_published(path, size, actions)
+    if found.actor is None:
+        raise BundleError(
+            f"{path} holds a policy with a memory, which a bundle cannot hold; audit the file itself"
+        )
+    hidden = [layer for layer in found.actor if isinstance(layer, nn.Linear)]
+    net_arch = tuple(int(layer.out_features) for layer in hidden[:-1])
+    network = build_network(size, actions, net_arch, "tanh")
+    network.mlp_extractor.policy_net.load_state_dict(found.actor[:-1].state_dict())
+    network.action_net.load_state_dict(found.actor[-1].state_dict())
+    shapes = [layer.weight.shape for layer in found.critic or () if isinstance(layer, nn.Linear)]
+    if found.critic is not None and shapes[:-1] == [layer.weight.shape for layer in hidden[:-1]]:
+        network.mlp_extractor.value_net.load_state_dict(found.critic[:-1].state_dict())
+        network.value_net.load_state_dict(found.critic[-1].state_dict())
+    with torch.no_grad():
+        network.log_std.copy_(found.log_std.reshape(-1))
+    _onto_unit_range(network, *action_range(game, player))
+    of = found.normaliser
+    given = Statistics(of.mean, of.std**2, 1.0, 0.0, of.clip)
+    _normalise(network, given, path)
+    told = {"recipe": "imported", "file": path.name, "seed": None, "steps": None}
+    _save(target, network, game, player, net_arch, "tanh", told)
+
+
+def _place(world: World, player: str, target: Path) -> Game:
+    """Where it plays.
+
+    Raises:
+        RoboAdvError: no such player, or the target is something else.
+    """
+    if target.exists() and not (target / CARD).is_file():
+        raise RoboAdvError(f"{target} exists and is not a bundle; name another folder")
+    game = world.make(1, threads=1)
+    if player not in game.players:
+        raise unknown(f"player of {game.id}", player, game.players)
+    return game
+
+
+def _save(
+    target: Path, network: Any, game: Game, player: str, net_arch: tuple[int, ...],
+    activation: str, provenance: dict[str, Any],
+) -> None:  # fmt: skip
     try:
         save_bundle(
             target, NetworkPolicy(network), game=game.id,
             options=plain(game.options), player=player, layout=game.layouts[player].to_json(),
-            net_arch=net_arch, activation=activation,
-            provenance=_provenance(path, data, statistics),
+            net_arch=net_arch, activation=activation, provenance=provenance,
         )  # fmt: skip
     except ValidationError as error:
         raise BundleError(
@@ -113,7 +165,7 @@ def _normalise(network: Any, found: Statistics, path: Path) -> None:
     if found.clip != CLIP or (var < 0).any():
         raise BundleError(
             f"{path} clips observations at {found.clip:g} with epsilon {found.epsilon:g}; a bundle "
-            f"clips at {CLIP:g} with {EPSILON:g}: audit the zip itself (FILE.zip --trust --statistics)"
+            f"clips at {CLIP:g} with {EPSILON:g}: audit the file itself, without importing it"
         )
     layer = network.features_extractor
     layer.load_state_dict(
