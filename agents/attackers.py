@@ -188,10 +188,10 @@ def trainer(
         policy = load_bundle(best.folder / BEST).policy
         steps = sum(int(_summary(run)["played"]) for _, run, _ in tried)
         episodes = sum(int(_summary(run)["episodes"]) for _, run, _ in tried)
-        calls = 1 + sum(attack.passes)
+        calls = sum(int(_summary(run)["played"]) * (1 + sum(each.passes)) for _, run, each in tried)
         scores = ", ".join(f"{score:.3g}" for score, _, _ in tried)
         told = f"trained for {attack.steps:,} steps from {attack.restarts} seed(s), harm {scores}"
-        return Found(one.held(policy), episodes, steps * calls, told, steps)
+        return Found(one.held(policy), episodes, calls, told, steps)
 
     return train
 

@@ -125,6 +125,11 @@ def _place(world: World, player: str, target: Path) -> Game:
     game = world.make(1, threads=1)
     if player not in game.players:
         raise unknown(f"player of {game.id}", player, game.players)
+    if not getattr(game, "clip_actions", True):
+        raise RoboAdvError(
+            "a bundle acts within the range of the actions, so clip_actions=false would do nothing to "
+            "it; audit the file itself with that option, or import it without"
+        )
     return game
 
 

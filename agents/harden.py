@@ -24,6 +24,7 @@ from robo_adv.agents.evaluation import (
 from robo_adv.agents.hardened import Hardened
 from robo_adv.agents.named import bundle_folder, check_fits, named_policy
 from robo_adv.agents.presets import GYMNASIUM, preset_of
+from robo_adv.agents.published import SUFFIX
 from robo_adv.agents.scripted import SCRIPTED
 from robo_adv.audit.reference import Reference, layout_of
 from robo_adv.bundle import Bundle, Card, load_bundle
@@ -118,6 +119,11 @@ def prepare(config: HardenConfig) -> Setting:
         opponents = {other_player(world, card.player): _pool(names, world, card.player)}
     if config.method == "sa-ppo" and config.smooth.unit == "sigma" and config.reference:
         Reference.load(Path(config.reference)).check_fits(layout_of(world, card.player))
+    if config.reference and (config.method != "sa-ppo" or config.smooth.unit != "sigma"):
+        raise RoboAdvError(
+            "--reference says what one sigma is, and nothing here is measured in it "
+            f"(method {config.method}, smooth.unit {config.smooth.unit}); leave it out"
+        )
     ppo = replace(
         config.ppo, net_arch=card.architecture.net_arch, activation=card.architecture.activation
     )
@@ -141,12 +147,12 @@ def _trained(name: str) -> Bundle:
         RoboAdvError: the controller has no network of ours, or one that PPO cannot go on with.
     """
     folder = None if name in SCRIPTED else bundle_folder(name)
-    if folder is None or folder.suffix.lower() in (".onnx", ".zip"):
+    if folder is None or folder.suffix.lower() in (".onnx", ".zip", SUFFIX):
         kind = "a scripted policy" if name in SCRIPTED else "no bundle"
         raise RoboAdvError(
             f"harden goes on training a network: {name!r} is {kind}, expected zoo:<name>, a bundle's "
-            "or a run's folder (`robo-adv list`; a stable-baselines3 zip becomes a bundle by "
-            "`robo-adv zoo import`)"
+            "or a run's folder (`robo-adv list`; a stable-baselines3 zip, or a published FILE.model, "
+            "becomes a bundle by `robo-adv zoo import`)"
         )
     bundle = load_bundle(folder)
     if bundle.policy.sight is not None:

@@ -152,9 +152,7 @@ def read_published(path: Path, size: int, actions: int) -> Checkpoint:
     try:
         found = torch.load(path, "cpu", pickle_module=inert_pickle, weights_only=False)
     except Exception as error:  # any file may be given
-        raise BundleError(
-            f"{path} is not {WHAT}: {type(error).__name__}: {str(error).splitlines()[0]}"
-        ) from error
+        raise BundleError(f"{path} is not {WHAT}, or damaged ({type(error).__name__})") from error
     weights = found.get("policy_model") if isinstance(found, dict) else None
     if not isinstance(weights, dict) or not weights:
         has = f"keys {sorted(map(str, found))[:6]}" if isinstance(found, dict) else type(found)
@@ -225,7 +223,7 @@ def _normaliser(found: dict[str, Any], size: int) -> Normaliser:
     mean, total = (np.array(state["rs"][key], dtype=np.float64) for key in ("_M", "_S"))
     count = int(state["rs"]["_n"])
     if mean.shape != (size,) or total.shape != (size,):
-        raise BundleError(f"its statistics are of observations {mean.shape}, expected ({size},)")
+        raise BundleError(f"it was made for {mean.size} observations, this environment has {size}")
     std = np.sqrt(total / (count - 1)) if count > 1 else np.abs(mean)
     if not (np.isfinite(mean).all() and np.isfinite(std).all()):
         raise BundleError("its statistics are not finite")

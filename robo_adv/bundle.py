@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from robo_adv.cards import Strict, read_json
 from robo_adv.errors import BundleError, RoboAdvError
@@ -108,10 +108,7 @@ def save_bundle(
     tensors = network_weights(policy.network)
 
     def write(target: Path) -> None:
-        try:
-            save_file(tensors, target / WEIGHTS)
-        except SafetensorError as error:  # the library reports a full disk as its own error
-            raise OSError(str(error)) from error
+        (target / WEIGHTS).write_bytes(save(tensors))
         card = Card.model_validate(
             {
                 "game": game,

@@ -69,7 +69,10 @@ class Rung:
         """
         tries = self.tries + self.each * actions
         steps = self.data + (tries * search + episodes) * horizon
-        return steps, steps * (1 + sum(ATTACKS[self.attack].passes))
+        attack = ATTACKS[self.attack](**self.parameters)
+        several = isinstance(attack, LearnedAttack) and attack.restarts > 1
+        variants = [attack.variant(k) for k in range(2)] if several else [attack]  # type: ignore[attr-defined]
+        return steps, steps * (1 + max(sum(one.passes) for one in variants))
 
     def row(self, port: str, budget: float, unit: str = "") -> RungRow:
         """It as a row of the engine, searched and played at one budget."""

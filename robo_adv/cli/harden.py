@@ -143,5 +143,7 @@ def _outcome(console: Console, config: harden.HardenConfig, run: Run, folder: Pa
         console.print("  no checkpoint scored above the controller it started from")
     port = "observation" if config.method == "sa-ppo" else "opponent"
     command = f"robo-adv audit --compare {config.controller} {folder} --ports {port}"
+    if config.method == "sa-ppo":
+        command += f" --unit {config.smooth.unit} --budgets observation={config.smooth.budget:g}"
     data = {**outcome.data, "before": before, "after": after, "controller": config.controller}
     return Outcome(data, run.folder, command)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -198,7 +200,11 @@ def _go_on(run: Run) -> str:
 def _next(card: RobustnessCard) -> str:
     if card.controller.startswith("zoo:"):
         return "robo-adv leaderboard"
-    return f"robo-adv audit {card.controller} --env {card.world}"
+    options = [f"{name}={json.dumps(value)}" for name, value in card.options.items()]
+    words = ["robo-adv", "audit", card.controller, "--env", card.world]
+    words += ["--set", *options] if options else []
+    words += ["--unit", card.unit] if card.port == "observation" else []
+    return shlex.join(words)
 
 
 def _read(run: Run) -> LadderConfig:

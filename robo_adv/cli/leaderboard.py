@@ -31,7 +31,7 @@ class Leaderboard:
     world: str = ""
     """Only controllers of this world, e.g. HalfCheetah-v5."""
     cards: tuple[Path, ...] = ()
-    """More cards: run folders of `robo-adv ladder`, or files."""
+    """More cards: run folders of `robo-adv ladder`, bundles with cards beside them, or files."""
     format: Literal["table", "markdown"] = "table"
     """How it is printed."""
     json: bool = False

@@ -16,6 +16,7 @@ from robo_adv.agents.ladder_cards import robustness_of
 from robo_adv.agents.named import find_card, zoo_names
 from robo_adv.agents.published import SUFFIX
 from robo_adv.agents.worlds import make_world
+from robo_adv.bundle import CARD as POLICY
 from robo_adv.cli.ladder_print import print_card
 from robo_adv.cli.options import parse_options
 from robo_adv.cli.verb import FAILS, Outcome
@@ -35,7 +36,7 @@ class Zoo:
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """What the action takes."""
     episodes: int | None = None
-    """Episodes per measurement; by default 400, and 100 in Gymnasium's environments."""
+    """Episodes per measurement; by default 400, and 50 in Gymnasium's environments."""
     trust: bool = False
     """For import: you know where the file comes from. Only its weights are read, never its code."""
     game: str = "KickAndDefend-v0"
@@ -74,8 +75,10 @@ class Zoo:
         return Outcome({"zoo": data}, next="robo-adv zoo show NAME")
 
     def _show(self, console: Console) -> Outcome:
-        (name,) = self._need(1, "one NAME")
-        card = find_card(f"zoo:{name.removeprefix('zoo:')}")
+        (given,) = self._need(1, "one NAME, or a bundle's folder")
+        own = given not in zoo_names() and (Path(given) / POLICY).is_file()
+        name = given if own or given.startswith("zoo:") else f"zoo:{given}"
+        card = find_card(name)
         data = card.model_dump(mode="json")
         console.print_json(data=data)
         measured = robustness_of(name)
@@ -83,7 +86,7 @@ class Zoo:
             print_card(console, found)
         if measured:
             data["robustness"] = {p: c.model_dump(mode="json") for p, c in measured.items()}
-        return Outcome(data, next=f"robo-adv evaluate zoo:{name.removeprefix('zoo:')}")
+        return Outcome(data, next=f"robo-adv evaluate {name}")
 
     def _verify(self, console: Console) -> Outcome:
         differences = []
@@ -118,10 +121,13 @@ class Zoo:
                 f"{source}: a foreign file is imported only with --trust (its weights are read, its "
                 "pickled code is not; the policy's behaviour is still the author's)"
             )
+        if not self.env and Path(source).suffix.lower() == SUFFIX:
+            raise RoboAdvError(f"{source} does not say where it plays; name it: --env Hopper-v5")
         world = World(self.game, parse_options(self.set))
         if self.env:
             found = make_world(self.env, 1, options=world.options)
             world = World(found.id, world.options)
+        replaced = (Path(name) / POLICY).is_file()
         player = self.player or world.make(1, threads=1).players[0]
         if Path(source).suffix.lower() == SUFFIX:
             if self.statistics is not None:
@@ -129,7 +135,7 @@ class Zoo:
             zoo.import_published(Path(source), world, player, Path(name))
         else:
             zoo.import_zip(Path(source), world, player, Path(name), self.statistics)
-        console.print(f"imported into {name}")
+        console.print(f"imported into {name}{', in place of the bundle there' if replaced else ''}")
         return Outcome({"folder": name}, next=f"robo-adv evaluate {name}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cli.point import add_point, point_bundle
-from robo_adv.agents import attackers, ladder_cards, named
+from robo_adv.agents import attackers, named
 from robo_adv.audit.engine import Engine, Played
 from robo_adv.audit.ladder import FGSM, NOISE, PGD, SUITES, Rung, Suite, learned
 from robo_adv.audit.plan import Row
@@ -255,8 +255,7 @@ def test_the_leaderboard_shows_the_zoos_cards_and_those_of_runs(
 ) -> None:  # fmt: skip
     for name in ("one", "two", "old"):
         shutil.copytree(victim, tmp_path / "zoo" / name)
-    for module in (named, ladder_cards):
-        monkeypatch.setattr(module, "ZOO", tmp_path / "zoo")
+    monkeypatch.setattr(named, "ZOO", tmp_path / "zoo")
     other = card(climbed) | {"suite": "tiny-v1"}
     (tmp_path / "zoo" / "two" / "robustness-observation.json").write_text(json.dumps(other))
     old = card(climbed) | {"controller_sha256": "0" * 64}
@@ -276,5 +275,12 @@ def test_the_leaderboard_shows_the_zoos_cards_and_those_of_runs(
     assert run(["leaderboard", "--json"]) == 0
     every = json.loads(capsys.readouterr().out)["tables"]
     assert [table["terms"]["suite"] for table in every] == ["tiny-v0", "tiny-v1"]
+    two = str(tmp_path / "zoo" / "two")
+    assert run(["leaderboard", "--suite", "tiny-v1", "--cards", two, "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    assert len(table["places"]) == 2  # by the zoo's name, and by its folder
+    (tmp_path / "zoo" / "one" / "robustness-observation.json").unlink()
+    assert run(["leaderboard", "--cards", str(tmp_path / "zoo" / "one")]) == 2
+    assert "no robustness card lies beside" in capsys.readouterr().err
     assert run(["leaderboard", "--budget", "9"]) == 2
     assert "no whole card with budget 9" in capsys.readouterr().err

@@ -222,7 +222,7 @@ def test_raw_actions_reach_the_environment_when_they_are_not_clipped() -> None:
 
 
 def test_a_published_policy_becomes_a_bundle_that_acts_alike(
-    tmp_path: Path, hopper: GymnasiumWorld
+    tmp_path: Path, hopper: GymnasiumWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = policy()
     write(tmp_path / "victim.model", mine)
@@ -231,6 +231,11 @@ def test_a_published_policy_becomes_a_bundle_that_acts_alike(
         "--env", "Hopper-v5",
     ]  # fmt: skip
     assert main.run(arguments) == 0
+    assert main.run(["zoo", "show", str(tmp_path / "bundle")]) == 0
+    out = capsys.readouterr().out
+    assert '"Hopper-v5"' in out and str(tmp_path / "bundle") in out.splitlines()[-1]
+    assert main.run(arguments) == 0
+    assert "in place of the bundle there" in capsys.readouterr().out
     own, imported = (
         controller(str(tmp_path / name), hopper, PLAYER) for name in ("victim.model", "bundle")
     )
@@ -264,4 +269,11 @@ def test_what_a_bundle_cannot_hold_is_not_imported(
         assert said in capsys.readouterr().err
     assert main.run([*arguments, "--env", "Hopper-v5"]) == 2
     assert "--trust" in capsys.readouterr().err
+    write(tmp_path / "victim.model", policy())
+    arguments = ["zoo", "import", str(tmp_path / "victim.model"), str(tmp_path / "bundle")]
+    assert main.run([*arguments, "--trust"]) == 2
+    assert "does not say where it plays" in capsys.readouterr().err
+    raw = ["--trust", "--env", "Hopper-v5", "--set", "clip_actions=false"]
+    assert main.run([*arguments, *raw]) == 2
+    assert "within the range" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()

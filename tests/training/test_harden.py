@@ -269,7 +269,7 @@ KICKER = "zoo:kicker-omni4-s2"
         (["nowhere"], "'nowhere' is no bundle"),
         (["zoo:kiker-omni4-s2"], "did you mean 'kicker-omni4-s2'"),
         (["net.onnx"], "'net.onnx' is no bundle"),
-        (["net.zip"], "a stable-baselines3 zip becomes a bundle by `robo-adv zoo import`"),
+        (["net.zip"], "becomes a bundle by `robo-adv zoo import`"),
         (["squashed"], "squashed holds 'squashed-actor' alone (made by test)"),
         (["zoo:reach-panda-s1", "--method", "opponents"], "needs a game with opponents, Reach-v0 has one player (arm)"),  # noqa: E501
         (["zoo:reach-panda-s1", "--opponents", "zero"], "Reach-v0 has one player and no opponents"),

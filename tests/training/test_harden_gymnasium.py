@@ -118,6 +118,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         ({"reward": "sparse"}, "pays its own reward"),
         ({"method": "opponents", "opponents": ("zero",)}, "needs a game with opponents"),
         ({"opponents": ("zero",)}, "has one player"),
+        ({"reference": "reference.json"}, "nothing here is measured in it"),
     ],
 )
 def test_what_makes_no_sense_there_is_refused(

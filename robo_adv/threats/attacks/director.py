@@ -35,7 +35,10 @@ class Director(LearnedPerturbation):
     turns: ClassVar[tuple[int, ...]] = (1, 3)
     port: ClassVar[Port] = "observation"
     needs: ClassVar[tuple[str, ...]] = ("mean",)
-    passes: ClassVar[tuple[int, int]] = (4, 3)
+
+    @property
+    def passes(self) -> tuple[int, int]:  # type: ignore[override]
+        return (1, 1) if self.ascent == 1 else (self.ascent + 1, self.ascent)
 
     def variant(self, restart: int) -> Director:
         return replace(self, ascent=self.turns[restart % 2]) if restart else self
