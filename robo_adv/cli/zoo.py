@@ -30,8 +30,8 @@ class Zoo:
     action: Annotated[
         Literal["list", "show", "verify", "add", "measure", "import"], tyro.conf.Positional
     ] = "list"
-    """list; show NAME; verify [NAME]: load and re-measure; add FOLDER NAME; measure NAME: write the
-    card's metrics; import FILE FOLDER --trust: an SB3 zip of PPO or A2C, or a published FILE.model of
+    """list; show NAME (or a bundle's folder); verify [NAME]: load and re-measure; add FOLDER NAME;
+    measure NAME: write the card's metrics; import FILE FOLDER --trust: an SB3 zip of PPO or A2C, or a published FILE.model of
     SA-PPO's code, becomes a bundle."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """What the action takes."""
@@ -75,7 +75,7 @@ class Zoo:
         return Outcome({"zoo": data}, next="robo-adv zoo show NAME")
 
     def _show(self, console: Console) -> Outcome:
-        (given,) = self._need(1, "one NAME, or a bundle's folder")
+        (given,) = self._need(1, "one NAME")
         own = given not in zoo_names() and (Path(given) / POLICY).is_file()
         name = given if own or given.startswith("zoo:") else f"zoo:{given}"
         card = find_card(name)
