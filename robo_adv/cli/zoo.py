@@ -31,8 +31,8 @@ class Zoo:
         Literal["list", "show", "verify", "add", "measure", "import"], tyro.conf.Positional
     ] = "list"
     """list; show NAME (or a bundle's folder); verify [NAME]: load and re-measure; add FOLDER NAME;
-    measure NAME: write the card's metrics; import FILE FOLDER --trust: an SB3 zip of PPO or A2C, or a published FILE.model of
-    SA-PPO's code, becomes a bundle."""
+    measure NAME: write the card's metrics; import FILE FOLDER --trust: an SB3 zip of PPO or A2C, or a
+    published FILE.model of SA-PPO's code, becomes a bundle."""
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """What the action takes."""
     episodes: int | None = None
