@@ -35,6 +35,9 @@ from robo_adv.threats.access import Access, Tensor
 Array = npt.NDArray[Any]
 Weights = dict[str, Tensor]
 SUFFIX = ".model"
+# Hidden layers of the same code's ReLU policies (CtsPolicyLarger, CtsPolicySAC), which end in a tanh;
+# the file does not tell the activation.
+RELU = ((400, 300), (256, 256))
 STD = 1e-8  # added to the standard deviation by the published code
 READ = "Its weights and statistics were read from its file; nothing in the file was run."
 REMEMBERS = READ + " Gradients go through its present step alone: what it remembers is held fixed."
@@ -63,10 +66,8 @@ class Memory(nn.Module):
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
-        self.embedding, self.output = (
-            _linear(weights, "embedding_layer"),
-            _linear(weights, "output_layer"),
-        )
+        self.embedding = _linear(weights, "embedding_layer")
+        self.output = _linear(weights, "output_layer")
         size = self.embedding.out_features
         self.lstm = nn.LSTM(size, self.output.in_features, batch_first=True)
         own = {k.removeprefix("lstm."): v for k, v in weights.items() if k.startswith("lstm.")}
@@ -173,6 +174,12 @@ def read_published(path: Path, size: int, actions: int) -> Checkpoint:
             f"{path} is not {WHAT} with a Gaussian policy: {type(error).__name__}: "
             f"{str(error).splitlines()[0]}"
         ) from error
+    hidden = tuple(x.out_features for x in made.actor or () if isinstance(x, nn.Linear))[:-1]
+    if hidden in RELU:
+        raise BundleError(
+            f"{path} holds hidden layers of {hidden}, which that code uses with ReLU; only its tanh "
+            "policies are read: bring it as module:callable, or as ONNX"
+        )
     first = made.memory.embedding if made.memory is not None else (made.actor or [])[0]
     assert isinstance(first, nn.Linear)
     if (first.in_features, len(made.log_std)) != (size, actions):

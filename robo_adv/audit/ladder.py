@@ -70,9 +70,7 @@ class Rung:
         tries = self.tries + self.each * actions
         steps = self.data + (tries * search + episodes) * horizon
         attack = ATTACKS[self.attack](**self.parameters)
-        several = isinstance(attack, LearnedAttack) and attack.restarts > 1
-        variants = [attack.variant(k) for k in range(2)] if several else [attack]  # type: ignore[attr-defined]
-        return steps, steps * (1 + max(sum(one.passes) for one in variants))
+        return steps, steps * (1 + max(sum(one.passes) for one in _variants(attack)))
 
     def row(self, port: str, budget: float, unit: str = "") -> RungRow:
         """It as a row of the engine, searched and played at one budget."""
@@ -142,12 +140,16 @@ class Suite:
 
 def _whole(rung: Rung) -> dict[str, Any]:
     attack = ATTACKS[rung.attack](**rung.parameters)
-    found = {**plain(rung), "parameters": _values(attack)}
-    if isinstance(attack, LearnedAttack):
-        others = [_values(attack.variant(k)) for k in range(1, attack.restarts)]
-        if any(other != found["parameters"] for other in others):
-            found["variants"] = others
-    return found
+    usual, *others = (_values(one) for one in _variants(attack))
+    unlike = {"variants": others} if any(other != usual for other in others) else {}
+    return {**plain(rung), "parameters": usual, **unlike}
+
+
+def _variants(attack: Attack) -> list[Attack]:
+    """What the restarts of an attack that learns train; other attacks as they are."""
+    if not isinstance(attack, LearnedAttack):
+        return [attack]
+    return [attack.variant(k) for k in range(attack.restarts)]
 
 
 def _values(attack: Attack) -> dict[str, Any]:

@@ -22,8 +22,9 @@ class Access:
         std: standard deviations (n, a) of the actions. value: estimated return (n, 1).
         q: observations (n, d), actions (n, a) -> estimated return (n, 1).
         normaliser: mean and standard deviation (d,) by which the controller scales what it sees.
-        recall: of a controller with a memory: its state, arrays of n rows -> access in that state,
-            for the same n observations. The functions above are then those of a fresh episode.
+        recall: of a controller with a memory: its state, arrays with the n episodes on the first axis
+            -> access in that state, for the same n observations. The functions above are then those
+            of a fresh episode.
     """
 
     mean: Callable[[Tensor], Tensor] | None = None

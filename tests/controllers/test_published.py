@@ -27,6 +27,7 @@ from robo_adv.cli import main
 from robo_adv.envs.foreign import GymnasiumWorld
 from robo_adv.errors import RoboAdvError
 from robo_adv.policy import begun
+from robo_adv.threats.access import Access
 from robo_adv.threats.attack import Perturbation, View
 from robo_adv.threats.attacked import Attacked
 from robo_adv.threats.attacks.noise import Corner
@@ -277,3 +278,57 @@ def test_what_a_bundle_cannot_hold_is_not_imported(
     assert main.run([*arguments, *raw]) == 2
     assert "within the range" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_published_relu_policy_is_not_taken_for_a_tanh_one(tmp_path: Path) -> None:
+    larger = {
+        "affine_layers.0.weight": torch.ones(400, SIZE), "affine_layers.0.bias": torch.ones(400),
+        "affine_layers.1.weight": torch.ones(300, 400), "affine_layers.1.bias": torch.ones(300),
+        "final_mean.weight": torch.ones(ACTIONS, 300), "final_mean.bias": torch.ones(ACTIONS),
+        "log_stdev": torch.zeros(ACTIONS),
+    }  # fmt: skip
+    write(tmp_path / "larger.model", policy(), policy_model=larger)
+    with pytest.raises(RoboAdvError, match="with ReLU"):
+        read_published(tmp_path / "larger.model", SIZE, ACTIONS)
+
+
+class Echo:
+    """A user's own policy with a memory, as stable-baselines3 keeps it (episodes on the second axis):
+    it does what it saw before."""
+
+    def predict(
+        self, observation: Array, state: Any = None, starts: Any = None, deterministic: bool = False
+    ) -> tuple[Array, Any]:
+        seen = observation[None, :, :ACTIONS]
+        before = np.zeros_like(seen) if state is None else np.where(starts[:, None], 0.0, state)
+        return before[0] + 0.1 * seen[0], seen
+
+    @staticmethod
+    def _mean(x: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+        return before + 0.1 * x[:, :ACTIONS]
+
+    @property
+    def access(self) -> Access:
+        return Access(
+            mean=lambda x: self._mean(x, torch.zeros(len(x), ACTIONS)),
+            recall=lambda state: Access(
+                mean=lambda x: self._mean(x, torch.as_tensor(state[0][:, 0]))
+            ),
+        )
+
+
+def test_a_policy_of_yours_with_a_memory_is_no_black_box_when_it_says_how_it_recalls(
+    hopper: GymnasiumWorld,
+) -> None:
+    found = controller(f"{__name__}:Echo", hopper, PLAYER)
+    assert not found.black_box and found.access.recall is not None
+    seen = 0.1 * observations()
+    state: Any = begun(found.policy, np.arange(5, dtype=np.uint64), seen)
+    starts = np.ones(5, dtype=bool)
+    for t in range(3):
+        inside = found.access.recall(state)
+        x = torch.as_tensor(seen + t)
+        action, state = found.policy.predict(seen + t, state, starts)
+        starts[:] = False
+        assert inside.mean is not None
+        np.testing.assert_allclose(inside.mean(x).numpy(), action)

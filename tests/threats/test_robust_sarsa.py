@@ -19,8 +19,9 @@ from robo_adv.rollout import scenarios
 from robo_adv.safety.criteria import make_criterion
 from robo_adv.threats.attack import ATTACKS, Attack
 from robo_adv.threats.attacks.robust_sarsa import RobustSarsa, RobustSarsaMad, mixed
+from robo_adv.threats.lab import Transitions
 from robo_adv.threats.mlp import MLP, Layer
-from robo_adv.threats.sarsa import Critic, Member, SarsaFit
+from robo_adv.threats.sarsa import Critic, Member, SarsaFit, fit_critics
 from robo_adv.threats.threat import Threat
 
 Array = npt.NDArray[Any]
@@ -136,3 +137,31 @@ def test_on_an_arm_every_searched_attack_takes_more_than_uniform_noise(
     blind = name in ("square", "snooping", "evolution")
     this = engine.changed(access=None) if blind else engine
     assert under(this, name) < under_noise
+
+
+def test_what_was_done_next_counts_and_what_would_be_done_only_where_an_episode_was_cut() -> None:
+    """Critics do not depend on what the controller is said to do in steps after which it went on."""
+    rng = np.random.default_rng(0)
+    steps, rows = 6, 2
+    ended = np.zeros((steps, rows), dtype=bool)
+    ended[2, 0] = True
+    seen = Transitions(
+        rng.normal(size=(steps, rows, 3)), rng.normal(size=(steps, rows, 1)),
+        rng.normal(size=(steps, rows)), rng.normal(size=(steps, rows, 3)),
+        np.zeros((steps, rows), dtype=bool), ended,
+    )  # fmt: skip
+    cut = np.zeros((steps, rows), dtype=bool)
+    cut[2, 0] = cut[-1] = True
+    asked = torch.as_tensor(seen.next_observation.reshape(-1, 3), dtype=torch.float32)
+    family, how = [Member(0.9, 0.1, 1.0)], SarsaFit(epochs=2)
+
+    def fitted(where: Array) -> torch.Tensor:
+        """The critic's first layer when the controller is said to do something else there."""
+        said = torch.zeros(len(asked), 1)
+        said[torch.as_tensor(where.reshape(-1))] = 0.5
+        (critic,) = fit_critics(seen, lambda x: said, family, np.random.default_rng(1), how)
+        return critic.network.layers[0].weight
+
+    usual = fitted(np.zeros_like(cut))
+    assert torch.equal(usual, fitted(~cut))
+    assert not torch.equal(usual, fitted(cut))
